@@ -1,0 +1,1 @@
+//! Decides: events in, actions out. No I/O, no clock, no async.

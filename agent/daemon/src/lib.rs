@@ -1,0 +1,1 @@
+//! The resident agent and its command line.

@@ -1,0 +1,2 @@
+//! The `pitcrew` program.
+fn main() {}

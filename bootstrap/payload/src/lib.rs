@@ -1,0 +1,1 @@
+//! The installer that travels inside user data.

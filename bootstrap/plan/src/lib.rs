@@ -1,0 +1,1 @@
+//! Bootstrap requests, facts and steps, shared by payload and render.

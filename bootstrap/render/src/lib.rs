@@ -1,0 +1,1 @@
+//! Renders a bootstrap request into user data.

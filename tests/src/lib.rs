@@ -1,0 +1,1 @@
+//! System tests against third-party parts.
