@@ -1,1 +1,7 @@
-//! Decides: events in, actions out. No I/O, no clock, no async.
+//! Decides: events in, actions out. No I/O, no clock, no async, no AWS types.
+
+pub mod ids;
+pub mod lifecycle;
+pub mod notice;
+pub mod time;
+pub mod wire;

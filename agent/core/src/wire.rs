@@ -1,0 +1,364 @@
+//! What the outside world says and is asked: values that cross the core's border.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CallId, DeploymentGroup, DeploymentId, ProbeName, TargetGroupArn};
+use crate::lifecycle::LifecycleEvent;
+use crate::notice::Notice;
+
+/// Something that happened outside. Past tense; carries what was learned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The engine is up and its memory restored.
+    Started,
+    /// The moment asked for by [`crate::Core::wake_at`] has come.
+    TimerElapsed,
+    /// A hook script called.
+    HookArrived {
+        /// Names the call until its answer.
+        call: CallId,
+        /// What CodeDeploy told the script.
+        hook: HookCall,
+    },
+    /// An operator asked for something that moves traffic.
+    OperatorAsked {
+        /// Names the call until its answer.
+        call: CallId,
+        /// What was asked.
+        request: OperatorRequest,
+    },
+    /// The caller was told to stop (SIGTERM) or its connection closed: nobody waits any more, or soon nobody will.
+    CallAbandoned {
+        /// Which call.
+        call: CallId,
+    },
+    /// Answer to [`Action::LearnOwner`].
+    OwnerLearned {
+        /// The deployment group asked about.
+        group: DeploymentGroup,
+        /// Who moves its traffic.
+        answer: Result<Owner, Failure>,
+    },
+    /// Answer to [`Action::LearnDeployment`].
+    DeploymentLearned {
+        /// The deployment asked about.
+        deployment: DeploymentId,
+        /// How it stands.
+        answer: Result<DeploymentState, Failure>,
+    },
+    /// Answer to [`Action::DiscoverGroups`]: every target group to look after.
+    GroupsDiscovered {
+        /// Facts that do not change while a deployment runs.
+        answer: Result<Vec<GroupFacts>, Failure>,
+    },
+    /// Answer to [`Action::ObserveGroup`].
+    GroupObserved {
+        /// The group asked about.
+        group: TargetGroupArn,
+        /// Who is in it.
+        answer: Result<Observation, Failure>,
+    },
+    /// Answer to [`Action::Deregister`].
+    Deregistered {
+        /// The group changed.
+        group: TargetGroupArn,
+        /// Whether the balancer took it.
+        answer: Result<(), Failure>,
+    },
+    /// Answer to [`Action::Register`].
+    Registered {
+        /// The group changed.
+        group: TargetGroupArn,
+        /// Whether the balancer took it.
+        answer: Result<(), Failure>,
+    },
+    /// Answer to [`Action::CountConnections`]; a port without an entry could not be counted.
+    ConnectionsCounted {
+        /// Established connections from other hosts, by local port.
+        counts: BTreeMap<u16, usize>,
+    },
+    /// A health probe came back.
+    ProbeAnswered {
+        /// Which probe.
+        probe: ProbeName,
+        /// What it found; an error is the reason, for people.
+        answer: Result<(), String>,
+    },
+    /// The instance will be taken away, or may be.
+    NoticeSeen {
+        /// What, by whom, when.
+        notice: Notice,
+    },
+    /// A notice seen before is gone at its source.
+    NoticeWithdrawn {
+        /// The notice, as it was seen.
+        notice: Notice,
+    },
+}
+
+/// Something to do outside. Imperative; every one but `Reply` and `Progress` is answered by exactly one [`Event`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask CodeDeploy who moves traffic for a deployment group.
+    LearnOwner {
+        /// The deployment group.
+        group: DeploymentGroup,
+    },
+    /// Ask CodeDeploy how a deployment stands on this instance.
+    LearnDeployment {
+        /// The deployment.
+        deployment: DeploymentId,
+    },
+    /// Find the target groups that hold this instance, and those that the configuration names.
+    DiscoverGroups,
+    /// Ask a target group for its targets' health.
+    ObserveGroup {
+        /// The group.
+        group: TargetGroupArn,
+    },
+    /// Take targets of this instance out.
+    Deregister {
+        /// The group.
+        group: TargetGroupArn,
+        /// With the ports that were observed.
+        targets: Vec<Target>,
+    },
+    /// Put targets of this instance (back) in.
+    Register {
+        /// The group.
+        group: TargetGroupArn,
+        /// With the ports that were observed or declared.
+        targets: Vec<Target>,
+    },
+    /// Count established connections from other hosts.
+    CountConnections {
+        /// On these local ports.
+        ports: Vec<u16>,
+    },
+    /// Answer a call, for the only time.
+    Reply {
+        /// Which call.
+        call: CallId,
+        /// With what.
+        answer: Answer,
+    },
+    /// Tell a waiting caller how things go.
+    Progress {
+        /// Which call.
+        call: CallId,
+        /// One sentence.
+        sentence: String,
+    },
+}
+
+/// What CodeDeploy told a hook script in its environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookCall {
+    /// `LIFECYCLE_EVENT`.
+    pub event: LifecycleEvent,
+    /// `DEPLOYMENT_ID`: the new deployment's, also for scripts of the previous revision.
+    pub deployment: DeploymentId,
+    /// `APPLICATION_NAME` and `DEPLOYMENT_GROUP_NAME`.
+    pub group: DeploymentGroup,
+    /// How long the caller waits; the core answers before.
+    pub patience: Duration,
+}
+
+/// What an operator may ask on the socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorRequest {
+    /// Leave traffic and stay out until `In`, or for so long.
+    Out {
+        /// Ends the hold by itself after this time.
+        ttl: Option<Duration>,
+        /// How long the caller waits for the drain.
+        patience: Duration,
+    },
+    /// End the hold and return to traffic.
+    In {
+        /// How long the caller waits for the balancer.
+        patience: Duration,
+    },
+}
+
+/// Who moves a deployment group's traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    /// This agent, on behalf of the deployment.
+    Pitcrew,
+    /// CodeDeploy itself, by its BlockTraffic and AllowTraffic events.
+    CodeDeploy,
+}
+
+/// How a deployment stands on this instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeploymentState {
+    /// Not over.
+    Running,
+    /// Over, and well.
+    Succeeded,
+    /// Over: failed, stopped, skipped, or unknown to CodeDeploy.
+    Failed,
+}
+
+/// A target group's facts that do not change while a deployment runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupFacts {
+    /// Its ARN.
+    pub arn: TargetGroupArn,
+    /// `deregistration_delay.timeout_seconds`.
+    pub deregistration_delay: Duration,
+}
+
+/// One registration of this instance in a target group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// The registered id: this instance's id, or its address where the group's targets are of type `ip`.
+    pub id: String,
+    /// The port that traffic comes to.
+    pub port: u16,
+    /// Only where the API takes one back (`ip` targets outside the VPC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+/// What `DescribeTargetHealth` said of a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// This instance's registrations and how each stands. Absent: not registered.
+    pub own: BTreeMap<Target, TargetState>,
+    /// Other targets that are registered (not draining).
+    pub peers: usize,
+    /// Of those, the healthy ones.
+    pub healthy_peers: usize,
+}
+
+/// A target's state in the balancer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetState {
+    /// Registered; the balancer has not made up its mind.
+    Initial,
+    /// In service.
+    Healthy,
+    /// Registered; fails the balancer's checks. With the balancer's reason.
+    Unhealthy(String),
+    /// Deregistered; what is in flight may finish.
+    Draining,
+    /// Registered, but no listener or zone sends traffic here: waiting for healthy never ends.
+    NotInUse,
+    /// Registered, but health checks are off or the balancer cannot tell.
+    Unavailable(String),
+    /// A word that this version does not know; neither an error nor a state to act on.
+    Unknown(String),
+}
+
+impl TargetState {
+    /// Whether the balancer may send new requests, now or soon, unless it is told otherwise.
+    pub fn is_registered(&self) -> bool {
+        match self {
+            TargetState::Initial
+            | TargetState::Healthy
+            | TargetState::Unhealthy(_)
+            | TargetState::NotInUse
+            | TargetState::Unavailable(_)
+            | TargetState::Unknown(_) => true,
+            TargetState::Draining => false,
+        }
+    }
+}
+
+impl fmt::Display for TargetState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TargetState::Initial => f.write_str("initial"),
+            TargetState::Healthy => f.write_str("healthy"),
+            TargetState::Unhealthy(reason) => write!(f, "unhealthy ({reason})"),
+            TargetState::Draining => f.write_str("draining"),
+            TargetState::NotInUse => f.write_str("not in use"),
+            TargetState::Unavailable(reason) => write!(f, "unavailable ({reason})"),
+            TargetState::Unknown(word) => write!(f, "unknown state `{word}`"),
+        }
+    }
+}
+
+/// Why something outside did not work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Decides whether to try again.
+    pub kind: FailureKind,
+    /// One sentence for people: what, on which object, and what to do where that is known.
+    pub sentence: String,
+}
+
+/// Kinds of failure, by what helps against them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// Asked too often: wait longer.
+    Throttled,
+    /// A fault over there, a timeout, no connection: try again.
+    Unavailable,
+    /// Not allowed: an operator must change a policy.
+    Denied,
+    /// The object does not exist.
+    NotFound,
+    /// The request makes no sense over there.
+    Invalid,
+}
+
+impl FailureKind {
+    /// Whether the same request may work in a moment.
+    pub fn is_transient(self) -> bool {
+        match self {
+            FailureKind::Throttled | FailureKind::Unavailable => true,
+            FailureKind::Denied | FailureKind::NotFound | FailureKind::Invalid => false,
+        }
+    }
+}
+
+/// The one answer to a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Becomes the caller's exit status.
+    pub verdict: Verdict,
+    /// The reason, as CodeDeploy will show it.
+    pub sentence: String,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// What was asked is so. Exit status 0.
+    Done,
+    /// It cannot be made so. Exit status 1.
+    Failed,
+    /// It was not so in time, or the caller stopped waiting; the state before was restored. Exit status 75.
+    TimedOut,
+    /// The instance is leaving and takes no deployment. Exit status 77.
+    Refused,
+    /// Only an operator can mend this. Exit status 78.
+    Misconfigured,
+}
+
+impl Verdict {
+    /// The exit status that `pitcrew hook` ends with (sysexits where one fits).
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Verdict::Done => 0,
+            Verdict::Failed => 1,
+            Verdict::TimedOut => 75,
+            Verdict::Refused => 77,
+            Verdict::Misconfigured => 78,
+        }
+    }
+}
+
