@@ -3,5 +3,6 @@
 pub mod ids;
 pub mod lifecycle;
 pub mod notice;
+pub mod settings;
 pub mod time;
 pub mod wire;

@@ -1,0 +1,76 @@
+//! What an operator may decide about the core's decisions. Defaults here are the shipped defaults.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::ids::ProbeName;
+use crate::wire::Owner;
+
+/// Settings of the core: validated, nothing left to parse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Settings {
+    /// `None`: ask CodeDeploy for each deployment group (`owner = "auto"`).
+    pub owner: Option<Owner>,
+    /// Do not take the last healthy target of a group out for a deployment.
+    pub keep_last_healthy: bool,
+    /// After `draining` is first seen, new requests may still arrive for this long.
+    pub settle: Duration,
+    /// A target is drained when it had no connection for this long.
+    pub quiet_period: Duration,
+    /// How long a return to traffic may take until the hook that waits for it fails.
+    pub return_within: Duration,
+    /// A deployment that was silent for this long is asked about.
+    pub ask_after: Duration,
+    /// A deployment that was silent for this long, and cannot be asked about, is taken for dead.
+    pub assume_dead_after: Duration,
+    /// What hook calls of a leaving instance are answered.
+    pub on_notice: OnNotice,
+    /// How many answers in a row change a probe's mind.
+    pub probes: BTreeMap<ProbeName, Thresholds>,
+    /// Seeds the jitter of repeated calls, so that a fleet spreads and a test repeats.
+    pub seed: u64,
+}
+
+/// A probe's hysteresis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Thresholds {
+    /// Good answers in a row until a failed probe passes again.
+    pub healthy: u32,
+    /// Bad answers in a row until a passed probe fails.
+    pub unhealthy: u32,
+}
+
+/// How a deployment that meets a notice is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnNotice {
+    /// Success at once, and no return to traffic: the fleet's deployment goes on.
+    Finish,
+    /// Exit status 77: the deployment fails on this instance.
+    Refuse,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { healthy: 2, unhealthy: 2 }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            owner: None,
+            keep_last_healthy: true,
+            settle: Duration::from_secs(5),
+            quiet_period: Duration::from_secs(2),
+            return_within: Duration::from_secs(600),
+            ask_after: Duration::from_secs(30),
+            assume_dead_after: Duration::from_secs(70 * 60),
+            on_notice: OnNotice::Finish,
+            probes: BTreeMap::new(),
+            seed: 0,
+        }
+    }
+}
