@@ -1,1 +1,4 @@
 //! Renders a bootstrap request into user data.
+
+pub mod openpgp;
+mod time;
