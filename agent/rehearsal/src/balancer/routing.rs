@@ -1,0 +1,69 @@
+//! What the control plane tells the data plane, and what it hears back.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The control plane as the data plane sees it. Asked for every request: answer from memory.
+pub trait Routing: Send + Sync {
+    /// What the data plane knows now: propagation lag and fail-open are already applied.
+    ///
+    /// A target that is absent gets neither requests nor checks, and what it still carries is cut.
+    fn routes(&self) -> Vec<Route>;
+
+    /// How targets are checked; read again before each check.
+    fn check_plan(&self) -> CheckPlan;
+
+    /// Takes the result of one health check.
+    fn checked(&self, endpoint: SocketAddr, result: CheckResult);
+}
+
+/// One target and what it may carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// Where the target listens, for requests and checks alike.
+    pub endpoint: SocketAddr,
+    /// What it may carry.
+    pub stance: Stance,
+}
+
+/// What a target may carry. All three are health-checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stance {
+    /// Registered and checked, but given no new requests (initial or unhealthy).
+    Checked,
+    /// Given new requests in its turn.
+    Serving,
+    /// Deregistered: given no new requests; those in flight may finish.
+    Draining {
+        /// When what is still in flight is cut.
+        until: Instant,
+    },
+}
+
+/// How targets are checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckPlan {
+    /// From the start of one check to the start of the next.
+    pub interval: Duration,
+    /// How long one check may take, connecting included.
+    pub timeout: Duration,
+    /// What is asked for, such as `/health`.
+    pub path: String,
+    /// The status codes that pass.
+    pub matcher: RangeInclusive<u16>,
+}
+
+/// How one health check ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckResult {
+    /// The target answered in time with a matching status.
+    Passed,
+    /// It did not.
+    Failed {
+        /// A short sentence, such as `answered 503`.
+        reason: String,
+    },
+}
