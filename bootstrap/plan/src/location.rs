@@ -1,0 +1,168 @@
+//! Where things are: the URLs of buckets and APIs, by region and partition.
+
+use crate::{distribution::PackageKind, request::Request, step::Facts, text::Text};
+
+/// The installer of CodeDeploy agent 2.x: a shell script whose argument is `auto`.
+pub const CODEDEPLOY_V2_INSTALLER: &[u8] = b"latestv2/install";
+/// The manifest of CodeDeploy agent 1.x: JSON that names the newest package of each kind.
+pub const CODEDEPLOY_V1_MANIFEST: &[u8] = b"latest/LATEST_VERSION";
+
+/// The DNS suffix of AWS's services in `region`, where the metadata service cannot be asked
+/// (the payload asks `meta-data/services/domain`).
+pub fn domain(region: &str) -> &'static str {
+    let partitions = [
+        ("cn-", "amazonaws.com.cn"),
+        ("us-iso-", "c2s.ic.gov"),
+        ("us-isob-", "sc2s.sgov.gov"),
+        ("us-isoe-", "cloud.adc-e.uk"),
+        ("eu-isoe-", "cloud.adc-e.uk"),
+        ("us-isof-", "csp.hci.ic.gov"),
+        ("eusc-", "amazonaws.eu"),
+    ];
+    let partition = partitions
+        .iter()
+        .find(|(prefix, _)| region.starts_with(prefix));
+    partition.map_or("amazonaws.com", |(_, domain)| domain)
+}
+
+/// Writes the base URL of `service` in the region of `facts`, or `endpoint` where one is given.
+fn base(endpoint: &[u8], service: &[u8], facts: &Facts<'_>, out: &mut Text<'_>) {
+    out.clear();
+    if endpoint.is_empty() {
+        out.put(b"https://")
+            .put(service)
+            .put(b".")
+            .put(facts.region)
+            .put(b".")
+            .put(facts.domain);
+    } else {
+        out.put(endpoint);
+    }
+}
+
+/// Writes the URL of the EC2 API.
+pub fn ec2(request: &Request<'_>, facts: &Facts<'_>, out: &mut Text<'_>) {
+    base(request.endpoints.ec2, b"ec2", facts, out);
+    out.put(b"/");
+}
+
+/// Writes the URL of the SSM agent's package of `version`, in the region's own bucket.
+pub fn ssm_package(request: &Request<'_>, facts: &Facts<'_>, version: &[u8], out: &mut Text<'_>) {
+    let kind = facts.distribution.package_kind();
+    base(request.endpoints.s3, b"s3", facts, out);
+    out.put(b"/amazon-ssm-")
+        .put(facts.region)
+        .put(b"/")
+        .put(version)
+        .put(b"/");
+    out.put(facts.arch.ssm_platform(kind))
+        .put(b"/amazon-ssm-agent.")
+        .put(kind.name());
+}
+
+/// Writes the URL of the object `key` in the region's CodeDeploy bucket.
+pub fn codedeploy_object(request: &Request<'_>, facts: &Facts<'_>, key: &[u8], out: &mut Text<'_>) {
+    base(request.endpoints.s3, b"s3", facts, out);
+    out.put(b"/aws-codedeploy-")
+        .put(facts.region)
+        .put(b"/")
+        .put(key);
+}
+
+/// The key of the newest package of `kind` in the manifest of CodeDeploy agent 1.x; `None` when
+/// the manifest is none.
+pub fn codedeploy_v1_package(manifest: &[u8], kind: PackageKind) -> Option<&[u8]> {
+    crate::json::string(manifest, kind.name()).filter(|key| {
+        key.starts_with(b"releases/") && key.iter().all(|byte| byte.is_ascii_graphic())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distribution::{Arch, Distribution, Family};
+
+    fn facts(family: Family) -> Facts<'static> {
+        Facts {
+            distribution: Distribution { family, release: 0 },
+            arch: Arch::Aarch64,
+            instance: b"i-1",
+            region: b"cn-north-1",
+            domain: b"amazonaws.com.cn",
+        }
+    }
+
+    #[test]
+    fn urls_follow_region_and_domain() {
+        let request = Request::parse(b"pitcrew-bootstrap 1\n").unwrap();
+        let mut room = [0; 200];
+        let mut out = Text::new(&mut room);
+        ec2(&request, &facts(Family::Debian), &mut out);
+        assert_eq!(out.bytes(), b"https://ec2.cn-north-1.amazonaws.com.cn/");
+        ssm_package(&request, &facts(Family::Debian), b"3.3.1.0", &mut out);
+        assert_eq!(
+            out.bytes(),
+            b"https://s3.cn-north-1.amazonaws.com.cn/amazon-ssm-cn-north-1/3.3.1.0/debian_arm64/amazon-ssm-agent.deb"
+        );
+        codedeploy_object(
+            &request,
+            &facts(Family::Debian),
+            CODEDEPLOY_V2_INSTALLER,
+            &mut out,
+        );
+        assert_eq!(
+            out.bytes(),
+            b"https://s3.cn-north-1.amazonaws.com.cn/aws-codedeploy-cn-north-1/latestv2/install"
+        );
+    }
+
+    #[test]
+    fn an_interface_endpoint_takes_the_place_of_the_public_one() {
+        let request =
+            Request::parse(b"pitcrew-bootstrap 1\ns3 https://bucket.vpce-1\nec2 https://vpce-2\n")
+                .unwrap();
+        let mut room = [0; 200];
+        let mut out = Text::new(&mut room);
+        ec2(&request, &facts(Family::RedHat), &mut out);
+        assert_eq!(out.bytes(), b"https://vpce-2/");
+        ssm_package(&request, &facts(Family::RedHat), b"3.3.1.0", &mut out);
+        assert_eq!(
+            out.bytes(),
+            b"https://bucket.vpce-1/amazon-ssm-cn-north-1/3.3.1.0/linux_arm64/amazon-ssm-agent.rpm"
+        );
+    }
+
+    #[test]
+    fn each_partition_has_its_domain() {
+        for (region, expected) in [
+            ("eu-west-1", "amazonaws.com"),
+            ("us-gov-west-1", "amazonaws.com"),
+            ("cn-northwest-1", "amazonaws.com.cn"),
+            ("us-iso-east-1", "c2s.ic.gov"),
+            ("us-isob-east-1", "sc2s.sgov.gov"),
+            ("eu-isoe-west-1", "cloud.adc-e.uk"),
+            ("us-isof-south-1", "csp.hci.ic.gov"),
+            ("eusc-de-east-1", "amazonaws.eu"),
+        ] {
+            assert_eq!(domain(region), expected, "{region}");
+        }
+    }
+
+    #[test]
+    fn the_manifest_names_one_package_of_each_kind() {
+        let manifest = br#"{"rpm":"releases/codedeploy-agent-1.7.0-92.noarch.rpm","deb":"releases/codedeploy-agent_1.7.0-92_all.deb","msi":"x"}"#;
+        assert_eq!(
+            codedeploy_v1_package(manifest, PackageKind::Deb),
+            Some(&b"releases/codedeploy-agent_1.7.0-92_all.deb"[..])
+        );
+        assert_eq!(
+            codedeploy_v1_package(manifest, PackageKind::Rpm),
+            Some(&b"releases/codedeploy-agent-1.7.0-92.noarch.rpm"[..])
+        );
+        assert_eq!(
+            codedeploy_v1_package(br#"{"rpm":"../../etc"}"#, PackageKind::Rpm),
+            None
+        );
+        assert_eq!(codedeploy_v1_package(b"<html>", PackageKind::Rpm), None);
+    }
+}
