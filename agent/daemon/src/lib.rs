@@ -1,1 +1,3 @@
 //! The resident agent and its command line.
+
+pub mod doors;

@@ -1,0 +1,16 @@
+//! The doors: every way in which this process reaches the world outside, so that a rehearsal can stand behind them.
+//!
+//! The real doors are used by `pitcrew run`; the simulated world brings its own, and the engine, the effects and the
+//! intake between them are the same.
+
+mod boot;
+mod clock;
+mod connections;
+mod reqwest;
+mod transport;
+
+pub use boot::boot_id;
+pub use clock::{Clock, SystemClock, TokioClock};
+pub use connections::{Connections, HostConnections};
+pub use reqwest::ReqwestTransport;
+pub use transport::{Transport, TransportError};
