@@ -7,12 +7,11 @@ use crate::text::after;
 pub fn string<'a>(document: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let mut rest = document;
     loop {
-        rest = after(rest, key)?;
-        let Some(value) = rest
-            .strip_prefix(b"\"")
-            .map(<[u8]>::trim_ascii_start)
-            .and_then(|tail| tail.strip_prefix(b":"))
-        else {
+        let tail = after(rest, key)?;
+        let quote_before = rest.get(..rest.len() - tail.len() - key.len())?.last() == Some(&b'"');
+        rest = tail;
+        let quoted = rest.strip_prefix(b"\"").filter(|_| quote_before);
+        let Some(value) = quoted.and_then(|tail| tail.trim_ascii_start().strip_prefix(b":")) else {
             continue;
         };
         let open = value.trim_ascii_start().strip_prefix(b"\"")?;
@@ -32,7 +31,7 @@ mod tests {
 
     #[test]
     fn a_string_is_found_by_its_whole_key() {
-        let document = br#"{"instanceIdX" : "no", "instanceId" :
+        let document = br#"{"instanceIdX" : "no", "xinstanceId":"no", "instanceId" :
             "i-1", "number": 7, "region":"eu-west-1"}"#;
         assert_eq!(string(document, b"instanceId"), Some(&b"i-1"[..]));
         assert_eq!(string(document, b"region"), Some(&b"eu-west-1"[..]));

@@ -10,10 +10,16 @@
 extern crate std;
 
 pub mod distribution;
+pub mod ec2;
 pub mod explain;
+pub mod http;
 pub mod journal;
 pub mod json;
 pub mod location;
 pub mod request;
+pub mod retry;
+pub mod sha256;
+pub mod ssm;
 pub mod step;
 pub mod text;
+pub mod time;
