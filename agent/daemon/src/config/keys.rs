@@ -1,0 +1,199 @@
+//! Every key, its type and its default: one table, from which reading, merging and showing follow.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::Uri;
+use pitcrew_core::settings::{OnNotice, Settings as Core};
+
+use super::Settings;
+use super::origin::{Chosen, Origin};
+use super::probe::{self, ProbeKeys};
+use super::read::{Reader, Table};
+use super::settings::{Aws, Imds, Log, LogFormat, LogLevel};
+use super::show::Row;
+use super::value::{Period, TargetGroup, TrafficOwner, Value};
+
+macro_rules! sections {
+    ($($name:literal $section:ident: $Section:ident {
+        $($key:ident: $Type:ty = $default:expr,)*
+    })*) => {
+        /// What one file says; a key that it does not mention is `None`.
+        #[derive(Debug, Default)]
+        pub(super) struct Fragment {
+            $($section: fragment::$Section,)*
+            probes: Vec<Chosen<ProbeKeys>>,
+        }
+
+        /// What all files say together, each key with where it comes from.
+        #[derive(Debug)]
+        pub struct Merged {
+            $($section: merged::$Section,)*
+            probes: BTreeMap<String, Chosen<ProbeKeys>>,
+        }
+
+        mod fragment {
+            use super::*;
+            $(#[derive(Debug, Default)]
+            pub(super) struct $Section {
+                $(pub(super) $key: Option<Chosen<$Type>>,)*
+            })*
+        }
+
+        mod merged {
+            use super::*;
+            $(#[derive(Debug)]
+            pub(super) struct $Section {
+                $(pub(super) $key: Chosen<$Type>,)*
+            })*
+        }
+
+        impl Fragment {
+            /// Takes every key that the table above knows; `reader` collects what is wrong.
+            pub(super) fn read(reader: &Reader<'_>, mut file: Table<'_>) -> Self {
+                let fragment = Self {
+                    $($section: {
+                        let mut table = file.section(reader, $name);
+                        let section = fragment::$Section {
+                            $($key: table.take(reader, stringify!($key)),)*
+                        };
+                        table.refuse_the_rest(reader, &[$(stringify!($key)),*]);
+                        section
+                    },)*
+                    probes: probe::read(reader, file.section(reader, "health")),
+                };
+                file.refuse_the_rest(reader, &[$($name,)* "health"]);
+                fragment
+            }
+
+            /// Lets `later` win, key by key; a probe of the same name is replaced whole.
+            pub(super) fn then(mut self, later: Self) -> Self {
+                self.probes.extend(later.probes);
+                Self {
+                    $($section: fragment::$Section {
+                        $($key: later.$section.$key.or(self.$section.$key),)*
+                    },)*
+                    probes: self.probes,
+                }
+            }
+        }
+
+        impl From<Fragment> for Merged {
+            fn from(fragment: Fragment) -> Self {
+                Self {
+                    $($section: merged::$Section {
+                        $($key: fragment.$section.$key.unwrap_or_else(|| Chosen {
+                            value: $default,
+                            origin: Origin::Default,
+                        }),)*
+                    },)*
+                    probes: fragment
+                        .probes
+                        .into_iter()
+                        .map(|probe| (probe.value.name().to_owned(), probe))
+                        .collect(),
+                }
+            }
+        }
+
+        impl Merged {
+            /// Every key with its value and origin, in the order of the table; then the probes'.
+            pub(super) fn rows(&self) -> Vec<Row> {
+                let mut rows = vec![$($(Row {
+                    section: $name.to_owned(),
+                    key: stringify!($key),
+                    value: self.$section.$key.value.show(),
+                    origin: self.$section.$key.origin.clone(),
+                },)*)*];
+                rows.extend(self.probes.values().flat_map(probe::rows));
+                rows
+            }
+        }
+    };
+}
+
+sections! {
+    "traffic" traffic: Traffic {
+        owner: TrafficOwner = TrafficOwner(Core::default().owner),
+        target_groups: Vec<TargetGroup> = Vec::new(),
+        keep_last_healthy: bool = Core::default().keep_last_healthy,
+    }
+    "drain" drain: Drain {
+        settle: Duration = Core::default().settle,
+        quiet_period: Duration = Core::default().quiet_period,
+    }
+    "return" comeback: Return {
+        within: Period = Period(Core::default().return_within),
+    }
+    "deployment" deployment: Deployment {
+        ask_after: Period = Period(Core::default().ask_after),
+        assume_dead_after: Period = Period(Core::default().assume_dead_after),
+        hook_timeout: Period = Period(Duration::from_secs(15 * 60)),
+        on_notice: OnNotice = Core::default().on_notice,
+    }
+    "imds" imds: ImdsKeys {
+        poll: Period = Period(Duration::from_secs(1)),
+        timeout: Period = Period(Duration::from_secs(1)),
+        endpoint: Option<Uri> = None,
+    }
+    "aws" aws: AwsKeys {
+        region: Option<String> = None,
+        endpoint_url: Option<Uri> = None,
+        timeout: Period = Period(Duration::from_secs(5)),
+    }
+    "socket" socket: Socket {
+        group: String = "pitcrew".to_owned(),
+    }
+    "log" log: LogKeys {
+        format: LogFormat = LogFormat::Auto,
+        level: LogLevel = LogLevel::Info,
+    }
+}
+
+impl Default for Merged {
+    fn default() -> Self {
+        Fragment::default().into()
+    }
+}
+
+impl Merged {
+    /// The settings that these keys make.
+    pub fn into_settings(self) -> Settings {
+        let probes = self.probes.into_values().map(|probe| probe.value);
+        let (probes, thresholds) = probes.map(ProbeKeys::into_parts).unzip();
+        Settings {
+            core: Core {
+                owner: self.traffic.owner.value.0,
+                keep_last_healthy: self.traffic.keep_last_healthy.value,
+                settle: self.drain.settle.value,
+                quiet_period: self.drain.quiet_period.value,
+                return_within: self.comeback.within.value.0,
+                ask_after: self.deployment.ask_after.value.0,
+                assume_dead_after: self.deployment.assume_dead_after.value.0,
+                on_notice: self.deployment.on_notice.value,
+                probes: thresholds,
+                seed: Core::default().seed,
+            },
+            target_groups: (self.traffic.target_groups.value.into_iter())
+                .map(|group| group.0)
+                .collect(),
+            probes,
+            hook_timeout: self.deployment.hook_timeout.value.0,
+            imds: Imds {
+                poll: self.imds.poll.value.0,
+                timeout: self.imds.timeout.value.0,
+                endpoint: self.imds.endpoint.value,
+            },
+            aws: Aws {
+                region: self.aws.region.value,
+                endpoint_url: self.aws.endpoint_url.value,
+                timeout: self.aws.timeout.value.0,
+            },
+            socket_group: self.socket.group.value,
+            log: Log {
+                format: self.log.format.value,
+                level: self.log.level.value,
+            },
+        }
+    }
+}

@@ -1,0 +1,368 @@
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use expect_test::expect;
+use pitcrew_core::settings::{OnNotice, Thresholds};
+use pitcrew_core::wire::Owner;
+use tempfile::TempDir;
+
+use super::*;
+
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/config.d")
+}
+
+fn directory(files: &[(&str, &str)]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+fn load_one(text: &str) -> Result<Merged, ConfigError> {
+    let directory = directory(&[("a.toml", text)]);
+    load(&[directory.path().to_owned()])
+}
+
+fn settings(text: &str) -> Settings {
+    load_one(text).unwrap().into_settings()
+}
+
+/// The complaints without the directory, which is another one each time.
+fn complaints(text: &str) -> String {
+    let directory = directory(&[("a.toml", text)]);
+    let error = load(&[directory.path().to_owned()]).unwrap_err();
+    error
+        .to_string()
+        .replace(&format!("{}/", directory.path().display()), "")
+}
+
+#[test]
+fn the_shipped_files_are_the_defaults() {
+    assert_eq!(
+        load(&[shipped()]).unwrap().into_settings(),
+        Settings::default()
+    );
+}
+
+#[test]
+fn the_shipped_files_mention_every_key() {
+    let text: String = fs::read_dir(shipped())
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    // What is a comment there because it has no default is a key all the same.
+    let text =
+        text.replace("\n# [[health", "\n[[health")
+            .lines()
+            .fold(String::new(), |text, line| {
+                let is_key = |line: &str| {
+                    line.split_once(" = ")
+                        .is_some_and(|(key, _)| !key.contains(' '))
+                };
+                match line.strip_prefix("# ") {
+                    Some(key) if is_key(key) => text + key + "\n",
+                    Some(_) | None => text + line + "\n",
+                }
+            });
+    let written = load_one(&text).unwrap();
+    let missing: Vec<_> = (written.rows().into_iter())
+        .filter(|row| row.origin == origin::Origin::Default)
+        .map(|row| format!("{}.{}", row.section, row.key))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "packaging/config.d does not mention {missing:?}"
+    );
+    assert_eq!(
+        written.into_settings().probes.len(),
+        1,
+        "the probe in the manual is read"
+    );
+}
+
+#[test]
+fn every_key_reaches_the_settings() {
+    let settings = settings(
+        r#"
+        traffic = { owner = "codedeploy", target_groups = ["web", "arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/api/2"], keep_last_healthy = false }
+        drain = { settle = "0s", quiet_period = "250ms" }
+        return = { within = "3m" }
+        deployment = { ask_after = "31s", assume_dead_after = "2h", hook_timeout = "16m", on_notice = "refuse" }
+        imds = { poll = "2s", timeout = "3s", endpoint = "http://127.0.0.1:1338" }
+        aws = { region = "eu-west-1", endpoint_url = "http://127.0.0.1:4566", timeout = "6s" }
+        socket = { group = "deploy" }
+        log = { format = "json", level = "debug" }
+        [[health.probe]]
+        name = "app"
+        http = "http://127.0.0.1:8080/health"
+        expect = "200,204-206"
+        interval = "5s"
+        timeout = "700ms"
+        healthy_threshold = 3
+        unhealthy_threshold = 4
+        [[health.probe]]
+        name = "port"
+        tcp = "127.0.0.1:8080"
+        [[health.probe]]
+        name = "script"
+        command = ["/usr/bin/check", "--fast"]
+        "#,
+    );
+    let [app, port, script] = settings.probes.as_slice() else {
+        panic!("three probes")
+    };
+    let Check::Http { url, expect } = &app.check else {
+        panic!("an http probe")
+    };
+    assert_eq!(url, "http://127.0.0.1:8080/health");
+    let good: Vec<u16> = (100..600)
+        .filter(|status| expect.contains(*status))
+        .collect();
+    assert_eq!(good, [200, 204, 205, 206]);
+    assert_eq!(
+        (app.interval, app.timeout),
+        (Duration::from_secs(5), Duration::from_millis(700))
+    );
+    assert_eq!(
+        port.check,
+        Check::Tcp {
+            address: "127.0.0.1:8080".into()
+        }
+    );
+    assert_eq!(
+        script.check,
+        Check::Command {
+            command: vec!["/usr/bin/check".into(), "--fast".into()]
+        }
+    );
+    assert_eq!(
+        settings.core.probes[&app.name],
+        Thresholds {
+            healthy: 3,
+            unhealthy: 4
+        }
+    );
+    assert_eq!(settings.core.probes[&port.name], Thresholds::default());
+
+    let core = &settings.core;
+    assert_eq!(core.owner, Some(Owner::CodeDeploy));
+    assert!(!core.keep_last_healthy);
+    assert_eq!(
+        (core.settle, core.quiet_period),
+        (Duration::ZERO, Duration::from_millis(250))
+    );
+    assert_eq!(core.return_within, Duration::from_secs(180));
+    assert_eq!(
+        (core.ask_after, core.assume_dead_after),
+        (Duration::from_secs(31), Duration::from_secs(7200))
+    );
+    assert_eq!(core.on_notice, OnNotice::Refuse);
+    assert_eq!(settings.hook_timeout, Duration::from_secs(960));
+    assert_eq!(settings.target_groups.len(), 2);
+    assert_eq!(settings.imds.endpoint.unwrap(), "http://127.0.0.1:1338");
+    assert_eq!(
+        (settings.imds.poll, settings.imds.timeout),
+        (Duration::from_secs(2), Duration::from_secs(3))
+    );
+    assert_eq!(settings.aws.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(settings.aws.endpoint_url.unwrap(), "http://127.0.0.1:4566");
+    assert_eq!(settings.aws.timeout, Duration::from_secs(6));
+    assert_eq!(settings.socket_group, "deploy");
+    assert_eq!(
+        settings.log,
+        Log {
+            format: LogFormat::Json,
+            level: LogLevel::Debug
+        }
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    expect![[r#"
+        a.toml:3: `traffic.owner`: must be one of "auto", "pitcrew", "codedeploy", not "me"
+        a.toml:4: `traffic.target_groups`: `a b` is neither a target group's ARN (arn:…:targetgroup/…) nor its name
+        a.toml:5: unknown key `traffic.keep_last`; [traffic] has owner, target_groups, keep_last_healthy
+        a.toml:7: `drain.settle`: `5 s` is no duration; write a whole number and its unit: 1500ms, 5s, 2m or 1h
+        a.toml:8: `drain.quiet_period`: must be a duration such as "5s", not 2
+        a.toml:10: `imds.poll`: 1ms is too short; the least is 100ms
+        a.toml:11: `imds.endpoint`: `169.254.169.254` is no address; write it as http://HOST[:PORT][/PATH]
+        a.toml:13: `socket.group`: must not be empty; leave the key out instead
+        a.toml:14: unknown section `drian`; there are traffic, drain, return, deployment, imds, aws, socket, log, health"#]]
+    .assert_eq(&complaints(
+        r#"
+[traffic]
+owner = "me"
+target_groups = ["web", "a b"]
+keep_last = true
+[drain]
+settle = "5 s"
+quiet_period = 2
+[imds]
+poll = "1ms"
+endpoint = "169.254.169.254"
+[socket]
+group = ""
+[drian]
+"#,
+    ));
+}
+
+#[test]
+fn a_probe_that_makes_no_sense_is_refused_with_its_name() {
+    expect![[r#"
+        a.toml:2: [[health.probe]] needs a `name`
+        a.toml:4: probe `both` needs exactly one of `http`, `tcp` and `command`
+        a.toml:8: probe `none` needs exactly one of `http`, `tcp` and `command`
+        a.toml:10: probe `tls` asks its own host: `http` must begin with http://
+        a.toml:13: probe `odd` has `expect`, which belongs to `http`
+        a.toml:17: probe `port` needs `tcp` in the form "HOST:PORT"
+        a.toml:23: `health.probe.expect`: `2xx` names no HTTP statuses; write statuses from 100 to 599: "200", "200,202" or "200-399"
+        a.toml:24: `health.probe.healthy_threshold`: must be a whole number from 1 to 100, not 0
+        a.toml:25: there are two probes `twice`; names are unique"#]]
+    .assert_eq(&complaints(
+        r#"
+[[health.probe]]
+tcp = "127.0.0.1:80"
+[[health.probe]]
+name = "both"
+tcp = "127.0.0.1:80"
+command = ["true"]
+[[health.probe]]
+name = "none"
+[[health.probe]]
+name = "tls"
+http = "https://127.0.0.1/"
+[[health.probe]]
+name = "odd"
+tcp = "127.0.0.1:80"
+expect = "200"
+[[health.probe]]
+name = "port"
+tcp = "127.0.0.1"
+[[health.probe]]
+name = "twice"
+http = "http://127.0.0.1/"
+expect = "2xx"
+healthy_threshold = 0
+[[health.probe]]
+name = "twice"
+tcp = "127.0.0.1:80"
+"#,
+    ));
+}
+
+#[test]
+fn an_owner_that_is_not_built_yet_is_refused_as_such() {
+    expect![[r#"a.toml:1: `traffic.owner`: "elastigroup" is not built into this version; use "auto", "pitcrew" or "codedeploy""#]]
+        .assert_eq(&complaints(r#"traffic.owner = "elastigroup""#));
+}
+
+#[test]
+fn what_is_no_toml_is_said_once_per_place() {
+    let complaints = complaints("[traffic\nowner = \"auto\"\n");
+    assert!(
+        complaints.starts_with("a.toml:1: this is no TOML: "),
+        "{complaints}"
+    );
+    assert_eq!(complaints.lines().count(), 1, "{complaints}");
+}
+
+#[test]
+fn complaints_of_several_files_come_together() {
+    let directory = directory(&[("a.toml", "x = 1"), ("b.toml", "y = 1")]);
+    let error = load(&[directory.path().to_owned()])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("a.toml:1: unknown section `x`"), "{error}");
+    assert!(error.contains("b.toml:1: unknown section `y`"), "{error}");
+}
+
+#[test]
+fn the_later_file_wins_key_by_key_and_a_file_of_the_same_name_is_hidden() {
+    let vendor = directory(&[
+        (
+            "10-a.toml",
+            "drain = { settle = \"1s\", quiet_period = \"1s\" }",
+        ),
+        ("20-b.toml", "return.within = \"1m\""),
+    ]);
+    let admin = directory(&[
+        ("20-b.toml", "log.level = \"debug\""),
+        ("15-c.toml", "drain.settle = \"9s\""),
+        (".30-d.toml", "this is an editor's"),
+        ("README", "this is for people"),
+    ]);
+    let merged = load(&[vendor.path().to_owned(), admin.path().to_owned()]).unwrap();
+    let settings = merged.into_settings();
+    assert_eq!(settings.core.settle, Duration::from_secs(9));
+    assert_eq!(settings.core.quiet_period, Duration::from_secs(1));
+    assert_eq!(
+        settings.core.return_within,
+        Settings::default().core.return_within
+    );
+    assert_eq!(settings.log.level, LogLevel::Debug);
+}
+
+#[test]
+fn a_probe_of_the_same_name_is_replaced_whole() {
+    let directory = directory(&[
+        (
+            "a.toml",
+            "[[health.probe]]\nname = \"app\"\ntcp = \"127.0.0.1:80\"\ninterval = \"9s\"",
+        ),
+        (
+            "b.toml",
+            "[[health.probe]]\nname = \"app\"\ncommand = [\"true\"]",
+        ),
+    ]);
+    let settings = load(&[directory.path().to_owned()])
+        .unwrap()
+        .into_settings();
+    let [app] = settings.probes.as_slice() else {
+        panic!("one probe")
+    };
+    assert_eq!(
+        app.check,
+        Check::Command {
+            command: vec!["true".into()]
+        }
+    );
+    assert_eq!(app.interval, Duration::from_secs(2));
+}
+
+#[test]
+fn a_directory_that_was_asked_for_must_exist() {
+    let absent = directory(&[]).path().join("absent");
+    let error = load(std::slice::from_ref(&absent)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("failed to read `{}`", absent.display())
+    );
+}
+
+#[test]
+fn what_is_shown_can_be_read_again() {
+    let text = "drain.settle = \"7s\"\n[[health.probe]]\nname = \"app\"\ncommand = [\"a\", \"b \\\"c\\\"\"]";
+    let merged = load_one(text).unwrap();
+    let shown = merged.to_toml();
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.starts_with("settle = \"7s\"") && line.ends_with("a.toml:1")),
+        "{shown}"
+    );
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.starts_with("quiet_period = \"2s\"") && line.ends_with("# default")),
+        "{shown}"
+    );
+    assert_eq!(
+        load_one(&shown).unwrap().into_settings(),
+        merged.into_settings()
+    );
+}

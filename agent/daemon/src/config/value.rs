@@ -1,0 +1,287 @@
+//! How each type of value is read from TOML and shown again.
+
+use std::time::Duration;
+
+use http::Uri;
+use pitcrew_core::settings::OnNotice;
+use pitcrew_core::wire::Owner;
+use serde_json::{Value as Json, json};
+use toml::de::DeValue;
+
+use super::duration;
+use super::settings::{LogFormat, LogLevel, Statuses};
+
+/// A type that a key can have.
+pub(super) trait Value: Sized {
+    /// Reads it; the error says what may be written.
+    fn read(toml: &DeValue<'_>) -> Result<Self, String>;
+    /// The value as TOML writes it too (JSON strings, numbers and lists are TOML); null for none.
+    fn show(&self) -> Json;
+}
+
+impl Value for bool {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        toml.as_bool()
+            .ok_or_else(|| expected("true or false", toml))
+    }
+
+    fn show(&self) -> Json {
+        json!(self)
+    }
+}
+
+impl Value for String {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        match toml.as_str() {
+            Some("") => Err("must not be empty; leave the key out instead".to_owned()),
+            Some(text) => Ok(text.to_owned()),
+            None => Err(expected("a text in quotes", toml)),
+        }
+    }
+
+    fn show(&self) -> Json {
+        json!(self)
+    }
+}
+
+impl<T: Value> Value for Vec<T> {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        let list = toml.as_array().ok_or_else(|| expected("a list", toml))?;
+        list.iter().map(|item| T::read(item.get_ref())).collect()
+    }
+
+    fn show(&self) -> Json {
+        self.iter().map(T::show).collect()
+    }
+}
+
+impl<T: Value> Value for Option<T> {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        T::read(toml).map(Some)
+    }
+
+    fn show(&self) -> Json {
+        self.as_ref().map_or(Json::Null, T::show)
+    }
+}
+
+impl Value for Duration {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        let text = toml.as_str();
+        duration::parse(text.ok_or_else(|| expected("a duration such as \"5s\"", toml))?)
+    }
+
+    fn show(&self) -> Json {
+        json!(duration::written(*self))
+    }
+}
+
+/// A duration that would spin or fail at once if it were nearly nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Period(pub(super) Duration);
+
+impl Value for Period {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        let period = Duration::read(toml)?;
+        match period < Duration::from_millis(100) {
+            true => Err(format!(
+                "{} is too short; the least is 100ms",
+                duration::written(period)
+            )),
+            false => Ok(Self(period)),
+        }
+    }
+
+    fn show(&self) -> Json {
+        self.0.show()
+    }
+}
+
+/// How many answers in a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count(pub(super) u32);
+
+impl Value for Count {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        toml.as_integer()
+            .and_then(|number| u32::from_str_radix(number.as_str(), number.radix()).ok())
+            .filter(|count| (1..=100).contains(count))
+            .map(Self)
+            .ok_or_else(|| expected("a whole number from 1 to 100", toml))
+    }
+
+    fn show(&self) -> Json {
+        json!(self.0)
+    }
+}
+
+impl Value for Uri {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        let text = String::read(toml)?;
+        let uri = text.parse::<Uri>().ok().filter(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+        });
+        uri.ok_or_else(|| format!("`{text}` is no address; write it as http://HOST[:PORT][/PATH]"))
+    }
+
+    fn show(&self) -> Json {
+        json!(self.to_string())
+    }
+}
+
+impl Value for Statuses {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        let text = String::read(toml)?;
+        let allowed = "write statuses from 100 to 599: \"200\", \"200,202\" or \"200-399\"";
+        text.parse()
+            .map_err(|()| format!("`{text}` names no HTTP statuses; {allowed}"))
+    }
+
+    fn show(&self) -> Json {
+        json!(self.to_string())
+    }
+}
+
+/// A target group's ARN or name.
+#[derive(Clone, Debug)]
+pub(super) struct TargetGroup(pub(super) String);
+
+impl Value for TargetGroup {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        let text = String::read(toml)?;
+        let is_arn = text.starts_with("arn:") && text.contains(":targetgroup/");
+        let is_name = text.len() <= 32
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        match is_arn || is_name {
+            true => Ok(Self(text)),
+            false => Err(format!(
+                "`{text}` is neither a target group's ARN (arn:…:targetgroup/…) nor its name"
+            )),
+        }
+    }
+
+    fn show(&self) -> Json {
+        json!(self.0)
+    }
+}
+
+/// `traffic.owner`; `None` is `auto`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TrafficOwner(pub(super) Option<Owner>);
+
+impl Value for TrafficOwner {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        if toml.as_str() == Some("elastigroup") {
+            let instead = "use \"auto\", \"pitcrew\" or \"codedeploy\"";
+            return Err(format!(
+                "\"elastigroup\" is not built into this version; {instead}"
+            ));
+        }
+        word(
+            toml,
+            &[
+                ("auto", None),
+                ("pitcrew", Some(Owner::Pitcrew)),
+                ("codedeploy", Some(Owner::CodeDeploy)),
+            ],
+        )
+        .map(Self)
+    }
+
+    fn show(&self) -> Json {
+        match self.0 {
+            None => json!("auto"),
+            Some(Owner::Pitcrew) => json!("pitcrew"),
+            Some(Owner::CodeDeploy) => json!("codedeploy"),
+        }
+    }
+}
+
+impl Value for OnNotice {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        word(
+            toml,
+            &[("finish", OnNotice::Finish), ("refuse", OnNotice::Refuse)],
+        )
+    }
+
+    fn show(&self) -> Json {
+        match self {
+            OnNotice::Finish => json!("finish"),
+            OnNotice::Refuse => json!("refuse"),
+        }
+    }
+}
+
+impl Value for LogFormat {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        word(
+            toml,
+            &[
+                ("auto", LogFormat::Auto),
+                ("text", LogFormat::Text),
+                ("json", LogFormat::Json),
+            ],
+        )
+    }
+
+    fn show(&self) -> Json {
+        match self {
+            LogFormat::Auto => json!("auto"),
+            LogFormat::Text => json!("text"),
+            LogFormat::Json => json!("json"),
+        }
+    }
+}
+
+impl Value for LogLevel {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        word(
+            toml,
+            &[
+                ("error", LogLevel::Error),
+                ("warn", LogLevel::Warn),
+                ("info", LogLevel::Info),
+                ("debug", LogLevel::Debug),
+                ("trace", LogLevel::Trace),
+            ],
+        )
+    }
+
+    fn show(&self) -> Json {
+        match self {
+            LogLevel::Error => json!("error"),
+            LogLevel::Warn => json!("warn"),
+            LogLevel::Info => json!("info"),
+            LogLevel::Debug => json!("debug"),
+            LogLevel::Trace => json!("trace"),
+        }
+    }
+}
+
+/// One of a few words.
+fn word<T: Copy>(toml: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| toml.as_str() == Some(word));
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = words
+            .iter()
+            .map(|(word, _)| format!("\"{word}\""))
+            .collect();
+        expected(&format!("one of {}", words.join(", ")), toml)
+    })
+}
+
+/// `must be A, not B`.
+fn expected(what: &str, toml: &DeValue<'_>) -> String {
+    match toml {
+        DeValue::String(text) => format!("must be {what}, not \"{text}\""),
+        DeValue::Integer(number) => format!("must be {what}, not {number}"),
+        DeValue::Float(number) => format!("must be {what}, not {number}"),
+        DeValue::Boolean(truth) => format!("must be {what}, not {truth}"),
+        DeValue::Datetime(time) => format!("must be {what}, not {time}"),
+        DeValue::Array(_) => format!("must be {what}, not a list"),
+        DeValue::Table(_) => format!("must be {what}, not a section"),
+    }
+}
