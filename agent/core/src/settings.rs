@@ -27,6 +27,8 @@ pub struct Settings {
     pub assume_dead_after: Duration,
     /// What hook calls of a leaving instance are answered.
     pub on_notice: OnNotice,
+    /// A notice that is gone at its source lets the instance return to traffic; otherwise it stays out for good.
+    pub return_when_withdrawn: bool,
     /// How many answers in a row change a probe's mind.
     pub probes: BTreeMap<ProbeName, Thresholds>,
     /// Seeds the jitter of repeated calls, so that a fleet spreads and a test repeats.
@@ -69,6 +71,7 @@ impl Default for Settings {
             ask_after: Duration::from_secs(30),
             assume_dead_after: Duration::from_secs(70 * 60),
             on_notice: OnNotice::Finish,
+            return_when_withdrawn: false,
             probes: BTreeMap::new(),
             seed: 0,
         }

@@ -62,7 +62,9 @@ impl fmt::Display for Spoken {
         let ms = millis(self.0);
         match ms {
             0..=999 => write!(f, "{ms} ms"),
-            1_000..=9_999 if !ms.is_multiple_of(1000) => write!(f, "{}.{} s", ms / 1000, ms % 1000 / 100),
+            1_000..=9_999 if !ms.is_multiple_of(1000) => {
+                write!(f, "{}.{} s", ms / 1000, ms % 1000 / 100)
+            }
             1_000..=179_999 => write!(f, "{} s", ms / 1000),
             _ => write!(f, "{} min", ms / 60_000),
         }
@@ -75,7 +77,15 @@ mod tests {
 
     #[test]
     fn durations_are_said_as_people_say_them() {
-        let table = [(0, "0 ms"), (250, "250 ms"), (1000, "1 s"), (2500, "2.5 s"), (41_900, "41 s"), (179_000, "179 s"), (180_000, "3 min")];
+        let table = [
+            (0, "0 ms"),
+            (250, "250 ms"),
+            (1000, "1 s"),
+            (2500, "2.5 s"),
+            (41_900, "41 s"),
+            (179_000, "179 s"),
+            (180_000, "3 min"),
+        ];
         for (ms, said) in table {
             assert_eq!(Spoken(Duration::from_millis(ms)).to_string(), said);
         }

@@ -1,0 +1,152 @@
+//! The one state machine: takes an event in, brings the world closer to what is wanted, answers who waits.
+
+use std::collections::BTreeMap;
+
+use crate::asks::{Ask, Asks};
+use crate::calls::{Asked, Call};
+use crate::health::Health;
+use crate::ids::CallId;
+use crate::memory::Memory;
+use crate::settings::Settings;
+use crate::targets::Groups;
+use crate::time::{Instant, Now};
+use crate::traffic::{Traffic, wanted};
+use crate::wire::{Action, Event, Failure};
+
+/// Decides. Holds what must be remembered ([`Memory`]) and what a restart learns again.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) memory: Memory,
+    pub(crate) groups: Groups,
+    pub(crate) health: Health,
+    pub(crate) calls: BTreeMap<CallId, Call>,
+    pub(crate) asks: Asks,
+    pub(crate) wanted: Traffic,
+    /// Observations older than this say nothing about what is wanted now.
+    pub(crate) wanted_since: Instant,
+}
+
+impl Core {
+    /// Takes up where `memory` left off. Nothing is done until the first [`Core::step`].
+    pub fn new(settings: Settings, mut memory: Memory, now: Now) -> Self {
+        memory.wake_up();
+        let health = Health::new(&settings.probes);
+        let asks = Asks::new(settings.seed);
+        let wanted = wanted(&memory);
+        Self {
+            settings,
+            memory,
+            groups: Groups::default(),
+            health,
+            calls: BTreeMap::new(),
+            asks,
+            wanted,
+            wanted_since: now.at,
+        }
+    }
+
+    /// Takes one event in and says what to do. The memory may have changed: it must be on disk before any of the
+    /// actions is carried out.
+    pub fn step(&mut self, now: Now, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.asks.sleep();
+        self.take(now, event, &mut actions);
+        self.expire(now);
+        // Each round answers at least one call, or is the last.
+        loop {
+            self.settle_wanted(now.at);
+            self.reconcile(now, &self.wanted.clone(), &mut actions);
+            if !self.answer_calls(now, &mut actions) {
+                break;
+            }
+        }
+        actions
+    }
+
+    /// What must survive a crash.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Where traffic belongs.
+    pub fn wanted(&self) -> &Traffic {
+        &self.wanted
+    }
+
+    /// When to step again, with [`Event::TimerElapsed`], if nothing happens before. There is always such a moment
+    /// while anything is waited for.
+    pub fn wake_at(&self) -> Option<Instant> {
+        self.asks.wake_at()
+    }
+
+    fn take(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::Started | Event::TimerElapsed => {}
+            Event::HookArrived { call, hook } => self.hook_arrived(now, call, hook, actions),
+            Event::OperatorAsked { call, request } => self.operator_asked(now, call, request),
+            Event::CallAbandoned { call } => self.call_abandoned(now, call, actions),
+            Event::OwnerLearned { group, answer } => {
+                self.asks.answered(&Ask::Owner(group.clone()), now.at, answer.as_ref().err());
+                if let Ok(owner) = answer {
+                    self.owner_learned(now, &group, owner);
+                }
+            }
+            Event::DeploymentLearned { deployment, answer } => {
+                self.asks.answered(&Ask::Deployment(deployment.clone()), now.at, answer.as_ref().err());
+                self.deployment_learned(now, &deployment, answer);
+            }
+            Event::GroupsDiscovered { answer } => {
+                let asked = self.asks.answered(&Ask::Discover, now.at, answer.as_ref().err());
+                if let (Some(asked), Ok(groups)) = (asked, answer) {
+                    self.groups.discovered(asked, groups);
+                }
+            }
+            Event::GroupObserved { group, answer } => {
+                let asked = self.asks.answered(&Ask::Observe(group.clone()), now.at, answer.as_ref().err());
+                if let (Some(asked), Ok(observation)) = (asked, answer) {
+                    self.group_observed(now.at, &group, asked, observation);
+                }
+            }
+            Event::Deregistered { group, answer } | Event::Registered { group, answer } => {
+                self.changed(now.at, &group, answer);
+            }
+            Event::ConnectionsCounted { counts } => {
+                self.asks.answered(&Ask::Connections, now.at, None);
+                self.groups.counted(&counts, now.at);
+            }
+            Event::ProbeAnswered { probe, answer } => self.health.answered(&probe, answer, now.at),
+            Event::NoticeSeen { notice } => self.notice_seen(now, notice),
+            Event::NoticeWithdrawn { notice } => self.notice_withdrawn(&notice),
+        }
+    }
+
+    /// What ends by time alone.
+    fn expire(&mut self, now: Now) {
+        if let Some(until) = self.memory.hold.and_then(|hold| hold.until) {
+            if until <= now.at {
+                self.memory.hold = None;
+            } else {
+                self.asks.wake_no_later_than(until);
+            }
+        }
+    }
+
+    fn settle_wanted(&mut self, now: Instant) {
+        let wanted = wanted(&self.memory);
+        if wanted.is_in() != self.wanted.is_in() {
+            self.wanted_since = now;
+            self.look_afresh();
+        }
+        self.wanted = wanted;
+    }
+
+    /// Failures that nothing has mended yet, for people.
+    pub(crate) fn troubles(&self) -> impl Iterator<Item = &Failure> {
+        self.asks.troubles().map(|(_, failure)| failure)
+    }
+
+    pub(crate) fn waiting_for(&self, asked: impl Fn(&Asked) -> bool) -> bool {
+        self.calls.values().any(|call| asked(&call.asked))
+    }
+}

@@ -1,0 +1,146 @@
+//! Whether the application here is well: probes with hysteresis.
+
+use std::collections::BTreeMap;
+
+use crate::ids::ProbeName;
+use crate::settings::Thresholds;
+use crate::time::Instant;
+
+/// All probes and what they last said.
+#[derive(Clone, Debug)]
+pub(crate) struct Health {
+    probes: BTreeMap<ProbeName, Probe>,
+}
+
+/// One probe's standing.
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    thresholds: Thresholds,
+    /// `None` until the first answer.
+    pub(crate) passing: Option<bool>,
+    /// Answers in a row that contradict `passing`.
+    against: u32,
+    /// When the latest answer came.
+    pub(crate) answered: Option<Instant>,
+    /// Why the latest bad answer was bad.
+    pub(crate) reason: Option<String>,
+}
+
+impl Health {
+    pub(crate) fn new(probes: &BTreeMap<ProbeName, Thresholds>) -> Self {
+        let probes = probes.iter().map(|(name, thresholds)| (name.clone(), Probe::new(*thresholds))).collect();
+        Self { probes }
+    }
+
+    /// Takes a probe's answer in; an answer of a probe that the settings do not name is passed over.
+    pub(crate) fn answered(&mut self, name: &ProbeName, answer: Result<(), String>, at: Instant) {
+        if let Some(probe) = self.probes.get_mut(name) {
+            probe.take(answer, at);
+        }
+    }
+
+    /// Every probe passes. Without probes there is nothing to object.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.probes.values().all(|probe| probe.passing == Some(true))
+    }
+
+    /// Every probe passes, and has answered well after `instant`: says nothing about an application that was
+    /// replaced in between unless it was asked since.
+    pub(crate) fn is_healthy_since(&self, instant: Instant) -> bool {
+        self.is_healthy()
+            && self.probes.values().all(|probe| probe.answered.is_some_and(|at| at > instant) && probe.against == 0)
+    }
+
+    /// Why not, in words; the first probe that does not pass.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        self.probes.iter().find(|(_, probe)| probe.passing != Some(true)).map(|(name, probe)| match &probe.reason {
+            Some(reason) => format!("probe `{name}`: {reason}"),
+            None => format!("probe `{name}` has not answered yet"),
+        })
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ProbeName, &Probe)> {
+        self.probes.iter()
+    }
+}
+
+impl Probe {
+    fn new(thresholds: Thresholds) -> Self {
+        Self { thresholds, passing: None, against: 0, answered: None, reason: None }
+    }
+
+    fn take(&mut self, answer: Result<(), String>, at: Instant) {
+        let good = answer.is_ok();
+        self.answered = Some(at);
+        self.reason = answer.err();
+        match self.passing {
+            None => self.passing = Some(good),
+            Some(passing) if passing == good => self.against = 0,
+            Some(passing) => {
+                self.against += 1;
+                let needed = if passing { self.thresholds.unhealthy } else { self.thresholds.healthy };
+                if self.against >= needed {
+                    self.passing = Some(good);
+                    self.against = 0;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health() -> Health {
+        Health::new(&BTreeMap::from([("app".into(), Thresholds { healthy: 2, unhealthy: 3 })]))
+    }
+
+    fn play(health: &mut Health, answers: &str) -> Vec<bool> {
+        answers
+            .chars()
+            .enumerate()
+            .map(|(n, c)| {
+                let answer = if c == '+' { Ok(()) } else { Err("connection refused".to_owned()) };
+                health.answered(&"app".into(), answer, Instant(n as u64 + 1));
+                health.is_healthy()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_first_answer_decides_and_later_ones_need_their_threshold() {
+        let table = [
+            ("+", vec![true]),
+            ("-", vec![false]),
+            ("+--", vec![true, true, true]),
+            ("+---", vec![true, true, true, false]),
+            ("+--+--", vec![true; 6]),
+            ("-+", vec![false, false]),
+            ("-++", vec![false, false, true]),
+            ("-+-+", vec![false; 4]),
+        ];
+        for (answers, expected) in table {
+            assert_eq!(play(&mut health(), answers), expected, "{answers}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_of_an_application_that_was_not_asked_since() {
+        let mut health = health();
+        assert!(!health.is_healthy(), "not asked yet");
+        play(&mut health, "++");
+        assert!(health.is_healthy_since(Instant(1)));
+        assert!(!health.is_healthy_since(Instant(2)));
+        health.answered(&"app".into(), Err("status 500".into()), Instant(3));
+        assert!(
+            health.is_healthy() && !health.is_healthy_since(Instant(2)),
+            "one bad answer is no verdict, but no proof"
+        );
+    }
+
+    #[test]
+    fn without_probes_nothing_objects() {
+        assert!(Health::new(&BTreeMap::new()).is_healthy_since(Instant(9)));
+    }
+}

@@ -1,0 +1,121 @@
+//! Deployments: how a lease is opened, kept, and closed, also when nobody says that the deployment is over.
+
+use crate::asks::Ask;
+use crate::calls::Asked;
+use crate::core::Core;
+use crate::ids::{DeploymentGroup, DeploymentId};
+use crate::memory::{Ending, Lease};
+use crate::time::{Instant, Now};
+use crate::wire::{Action, DeploymentState, Failure, HookCall, Owner};
+
+impl Core {
+    /// Opens the deployment's lease or renews it. `None`: who moves its traffic is not known yet.
+    pub(crate) fn open_or_renew(&mut self, now: Now, hook: &HookCall) -> Option<Owner> {
+        if let Some(lease) = self.memory.leases.get_mut(&hook.deployment) {
+            lease.heard = now.at;
+            lease.last_event = hook.event;
+            lease.holds_traffic |= lease.owner == Owner::Pitcrew && leaves_traffic(hook);
+            return Some(lease.owner);
+        }
+        let certain = hook.event.needs_traffic_control().then_some(Owner::CodeDeploy);
+        let owner = certain.or(self.settings.owner)?;
+        self.open(now, hook, owner);
+        Some(owner)
+    }
+
+    fn open(&mut self, now: Now, hook: &HookCall, owner: Owner) {
+        let lease = Lease {
+            group: hook.group.clone(),
+            owner,
+            holds_traffic: owner == Owner::Pitcrew && leaves_traffic(hook),
+            opened: now,
+            heard: now.at,
+            last_event: hook.event,
+        };
+        self.memory.leases.insert(hook.deployment.clone(), lease);
+    }
+
+    pub(crate) fn owner_learned(&mut self, now: Now, group: &DeploymentGroup, owner: Owner) {
+        let waiting: Vec<HookCall> = self
+            .calls
+            .values()
+            .filter_map(|call| match &call.asked {
+                Asked::Hook(hook) if &hook.group == group => Some(hook.clone()),
+                Asked::Hook(_) | Asked::Operator(_) => None,
+            })
+            .collect();
+        for hook in waiting {
+            if !self.memory.leases.contains_key(&hook.deployment) {
+                self.open(now, &hook, owner);
+            }
+        }
+    }
+
+    /// Asks after deployments that have been silent for long: CodeDeploy runs nothing after a failed hook, so
+    /// nobody else will say that they are over.
+    pub(crate) fn watch_leases(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let silent: Vec<(DeploymentId, Instant)> =
+            self.memory.leases.iter().map(|(id, lease)| (id.clone(), lease.heard)).collect();
+        for (deployment, heard) in silent {
+            let calling = self.waiting_for(|asked| match asked {
+                Asked::Hook(hook) => hook.deployment == deployment,
+                Asked::Operator(_) => false,
+            });
+            let ask_at = heard.after(self.settings.ask_after);
+            if calling {
+                continue;
+            }
+            if now < ask_at {
+                self.asks.wake_no_later_than(ask_at);
+            } else if self.asks.due(&Ask::Deployment(deployment.clone()), now, self.settings.ask_after) {
+                actions.push(Action::LearnDeployment { deployment });
+            }
+        }
+    }
+
+    pub(crate) fn deployment_learned(
+        &mut self,
+        now: Now,
+        deployment: &DeploymentId,
+        answer: Result<DeploymentState, Failure>,
+    ) {
+        let Some(lease) = self.memory.leases.get(deployment) else {
+            self.asks.forget(&Ask::Deployment(deployment.clone()));
+            return;
+        };
+        // A hook that called meanwhile knows better than an answer that was on its way.
+        let silent = now.at.since(lease.heard);
+        if silent < self.settings.ask_after {
+            return;
+        }
+        let ending = match answer {
+            Ok(DeploymentState::Running) => None,
+            Ok(DeploymentState::Succeeded) => Some(Ending::SucceededUnheard),
+            Ok(DeploymentState::Failed) => Some(Ending::Dead),
+            Err(_) => (silent >= self.settings.assume_dead_after).then_some(Ending::AssumedDead),
+        };
+        if let Some(ending) = ending {
+            self.close(now, deployment, ending);
+        }
+    }
+
+    pub(crate) fn close(&mut self, now: Now, deployment: &DeploymentId, ending: Ending) {
+        self.memory.close(deployment, ending, now);
+        self.asks.forget(&Ask::Deployment(deployment.clone()));
+    }
+}
+
+/// The events in which a deployment leaves traffic, where this agent moves it.
+fn leaves_traffic(hook: &HookCall) -> bool {
+    use crate::lifecycle::LifecycleEvent as E;
+    match hook.event {
+        E::ApplicationStop | E::BeforeInstall => true,
+        E::BeforeBlockTraffic
+        | E::AfterBlockTraffic
+        | E::AfterInstall
+        | E::ApplicationStart
+        | E::ValidateService
+        | E::BeforeAllowTraffic
+        | E::AfterAllowTraffic => false,
+    }
+}

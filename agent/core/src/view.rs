@@ -1,0 +1,294 @@
+//! What the core shows of itself: one document for the status command, the health endpoint and the service manager.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::Core;
+use crate::ids::{DeploymentGroup, DeploymentId, ProbeName, TargetGroupArn};
+use crate::lifecycle::LifecycleEvent;
+use crate::memory::Ended;
+use crate::notice::Notice;
+use crate::targets::{Progress, Standing};
+use crate::time::{Now, Spoken, WallTime};
+use crate::traffic::{Traffic, Why};
+use crate::wire::{Owner, Target, TargetState};
+
+/// A snapshot. Durations are milliseconds, times are milliseconds since 1970 UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// What this instance is doing now, in one sentence.
+    pub sentence: String,
+    /// In one word.
+    pub state: State,
+    /// Where traffic belongs.
+    pub wanted: Traffic,
+    /// Whether everything is where it belongs.
+    pub settled: bool,
+    /// Whether every local probe passes.
+    pub healthy: bool,
+    /// Open deployments.
+    pub deployments: Vec<DeploymentView>,
+    /// Deployments that ended here, newest last.
+    pub ended: Vec<Ended>,
+    /// An operator holds the instance out of traffic until then; `Some(None)`: until `pitcrew in`.
+    pub held_until: Option<Option<WallTime>>,
+    /// The notices under which the instance leaves.
+    pub notices: Vec<Notice>,
+    /// Milliseconds until the earliest end that a notice names.
+    pub leaving_in_ms: Option<u64>,
+    /// This instance's registrations.
+    pub targets: Vec<TargetView>,
+    /// The local probes.
+    pub probes: Vec<ProbeView>,
+    /// Failures of calls that nothing has mended yet, in words.
+    pub troubles: Vec<String>,
+}
+
+/// The agent's state in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Probes have not all answered yet.
+    Starting,
+    /// In traffic.
+    Serving,
+    /// On the way back into traffic.
+    Returning,
+    /// Out of traffic, or on the way out, for a deployment.
+    Deploying,
+    /// Out of traffic, or on the way out, because an operator said so.
+    Held,
+    /// Out of traffic until the application is healthy.
+    Unhealthy,
+    /// Being taken away.
+    Leaving,
+}
+
+impl State {
+    /// The word used in tags, metrics and for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Serving => "serving",
+            State::Returning => "returning",
+            State::Deploying => "deploying",
+            State::Held => "held",
+            State::Unhealthy => "unhealthy",
+            State::Leaving => "leaving",
+        }
+    }
+}
+
+/// An open deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentView {
+    /// Its id.
+    pub id: DeploymentId,
+    /// Whose it is.
+    pub group: DeploymentGroup,
+    /// Who moves traffic for it.
+    pub owner: Owner,
+    /// Whether it keeps traffic out.
+    pub holds_traffic: bool,
+    /// Its latest lifecycle event.
+    pub last_event: LifecycleEvent,
+    /// When its first hook called.
+    pub opened: WallTime,
+    /// Milliseconds since it was last heard of.
+    pub silent_ms: u64,
+}
+
+/// One registration of this instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetView {
+    /// In this target group.
+    pub group: TargetGroupArn,
+    /// This registration.
+    pub target: Target,
+    /// The balancer's latest word; `None`: not registered.
+    pub balancer: Option<TargetState>,
+    /// How it stands, in words.
+    pub standing: String,
+    /// It was taken out and is to be given back.
+    pub taken_out: bool,
+    /// How often somebody else put it back meanwhile.
+    pub put_back: u32,
+}
+
+/// A local probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeView {
+    /// Its name.
+    pub name: ProbeName,
+    /// `None`: has not answered yet.
+    pub passing: Option<bool>,
+    /// Why its latest bad answer was bad.
+    pub reason: Option<String>,
+    /// Milliseconds since its latest answer.
+    pub answered_ms: Option<u64>,
+}
+
+impl Core {
+    /// A snapshot for people and machines.
+    pub fn view(&mut self, now: Now) -> View {
+        let progress = match self.wanted {
+            Traffic::In => self.is_back_in(),
+            Traffic::Out(_) => self.is_out(now),
+        };
+        let state = self.state(&progress);
+        View {
+            sentence: self.sentence(now, state, &progress),
+            state,
+            wanted: self.wanted.clone(),
+            settled: progress == Progress::There,
+            healthy: self.health.is_healthy(),
+            deployments: self.deployments(now),
+            ended: self.memory.ended.clone(),
+            held_until: self
+                .memory
+                .hold
+                .map(|hold| hold.until.map(|until| WallTime(now.wall.0.saturating_add(ms(until.remaining(now.at)))))),
+            notices: self.memory.leaving.as_ref().map(|leaving| leaving.notices.clone()).unwrap_or_default(),
+            leaving_in_ms: self
+                .memory
+                .leaving
+                .as_ref()
+                .and_then(|leaving| leaving.deadline)
+                .map(|deadline| ms(deadline.remaining(now.at))),
+            targets: self.targets(now),
+            probes: self.probes(now),
+            troubles: self.troubles().map(|failure| failure.sentence.clone()).collect(),
+        }
+    }
+
+    fn state(&self, progress: &Progress) -> State {
+        match &self.wanted {
+            Traffic::Out(Why::Leaving(_)) => State::Leaving,
+            Traffic::Out(Why::Held) => State::Held,
+            Traffic::Out(Why::Deploying(_)) => State::Deploying,
+            Traffic::In if self.health.iter().any(|(_, probe)| probe.passing.is_none()) => State::Starting,
+            Traffic::In if !self.health.is_healthy() => State::Unhealthy,
+            Traffic::In if *progress == Progress::There => State::Serving,
+            Traffic::In => State::Returning,
+        }
+    }
+
+    fn sentence(&self, now: Now, state: State, progress: &Progress) -> String {
+        let how_far = match progress {
+            Progress::There => None,
+            Progress::Underway(sentence) => Some(sentence.clone()),
+            Progress::Stuck(failure) => Some(failure.sentence.clone()),
+        };
+        let complaint = self.health.complaint().unwrap_or_default();
+        let out = how_far.clone().unwrap_or_else(|| "out of traffic".into());
+        match (&self.wanted, state) {
+            (Traffic::Out(Why::Leaving(kind)), _) => {
+                let left = self.memory.leaving.as_ref().and_then(|leaving| leaving.deadline);
+                let left = left.map(|at| format!(", {} left", Spoken(at.remaining(now.at)))).unwrap_or_default();
+                format!("leaving ({kind}{left}): {out}")
+            }
+            (Traffic::Out(Why::Held), _) => format!("held by an operator: {out}"),
+            (Traffic::Out(Why::Deploying(ids)), _) => {
+                let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+                format!("deployment {}: {out}", ids.join(", "))
+            }
+            (Traffic::In, State::Starting) => format!("starting: {complaint}"),
+            (Traffic::In, State::Unhealthy) if !self.memory.taken_out.is_empty() => {
+                format!("unhealthy, staying out of traffic: {complaint}")
+            }
+            (Traffic::In, State::Unhealthy) => format!("unhealthy: {complaint}"),
+            (Traffic::In, State::Returning) => {
+                format!("returning to traffic: {}", how_far.unwrap_or_default())
+            }
+            (Traffic::In, _) => self.serving_sentence(),
+        }
+    }
+
+    fn serving_sentence(&self) -> String {
+        let groups = self.known_groups();
+        let with_us: Vec<_> = groups
+            .iter()
+            .filter_map(|group| self.groups.latest(group))
+            .filter(|observation| observation.own.values().any(TargetState::is_registered))
+            .collect();
+        let healthy = with_us.iter().filter(|o| o.own.values().any(|state| *state == TargetState::Healthy)).count();
+        match with_us.len() {
+            0 => "in no target group".into(),
+            1 => format!("in traffic: healthy in {healthy} of 1 target group"),
+            n => format!("in traffic: healthy in {healthy} of {n} target groups"),
+        }
+    }
+
+    fn deployments(&self, now: Now) -> Vec<DeploymentView> {
+        self.memory
+            .leases
+            .iter()
+            .map(|(id, lease)| DeploymentView {
+                id: id.clone(),
+                group: lease.group.clone(),
+                owner: lease.owner,
+                holds_traffic: lease.holds_traffic,
+                last_event: lease.last_event,
+                opened: lease.opened.wall,
+                silent_ms: ms(now.at.since(lease.heard)),
+            })
+            .collect()
+    }
+
+    fn targets(&self, now: Now) -> Vec<TargetView> {
+        let mut views = Vec::new();
+        for group in self.known_groups() {
+            let taken = self.memory.taken_out.get(&group);
+            let latest = self.groups.latest(&group);
+            let mut targets: Vec<&Target> = latest.map(|seen| seen.own.keys().collect()).unwrap_or_default();
+            targets.extend(taken.iter().flat_map(|taken| taken.targets.iter().map(|(target, _)| target)));
+            targets.sort();
+            targets.dedup();
+            views.extend(targets.into_iter().map(|target| {
+                let balancer = latest.and_then(|seen| seen.own.get(target)).cloned();
+                let standing = match (&self.wanted, &balancer) {
+                    (Traffic::Out(_), _) => said(&self.standing(now.at, &group, target)),
+                    (Traffic::In, Some(state)) => state.to_string(),
+                    (Traffic::In, None) => "not registered".into(),
+                };
+                TargetView {
+                    group: group.clone(),
+                    target: target.clone(),
+                    balancer,
+                    standing,
+                    taken_out: taken.is_some_and(|taken| taken.since(target).is_some()),
+                    put_back: taken.map_or(0, |taken| taken.put_back),
+                }
+            }));
+        }
+        views
+    }
+
+    fn probes(&self, now: Now) -> Vec<ProbeView> {
+        self.health
+            .iter()
+            .map(|(name, probe)| ProbeView {
+                name: name.clone(),
+                passing: probe.passing,
+                reason: probe.reason.clone(),
+                answered_ms: probe.answered.map(|at| ms(now.at.since(at))),
+            })
+            .collect()
+    }
+}
+
+fn said(standing: &Standing) -> String {
+    match standing {
+        Standing::Unseen => "not seen yet".into(),
+        Standing::Registered(state) => state.to_string(),
+        Standing::Draining { connections: Some(n), settled: true } => format!("draining, {n} connections"),
+        Standing::Draining { connections: None, settled: true } => "draining, connections unknown".into(),
+        Standing::Draining { settled: false, .. } => "draining, settling".into(),
+        Standing::Drained => "drained".into(),
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    crate::time::millis(duration)
+}
