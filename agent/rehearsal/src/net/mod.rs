@@ -1,6 +1,8 @@
 //! How bytes travel: real loopback sockets, or in-memory pipes under virtual time.
 
+pub(crate) mod pool;
 mod real;
+mod server;
 mod sim;
 
 use std::future::Future;
@@ -11,6 +13,7 @@ use std::pin::Pin;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use real::RealNet;
+pub use server::serve;
 pub use sim::SimNet;
 
 /// A boxed future that may move between threads: what the object-safe traits of this crate return.

@@ -86,7 +86,5 @@ fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     let exhausted = [nix::errno::Errno::EMFILE, nix::errno::Errno::ENFILE];
-    error
-        .raw_os_error()
-        .is_some_and(|code| exhausted.iter().any(|errno| *errno as i32 == code))
+    error.raw_os_error().is_some_and(|code| exhausted.iter().any(|errno| *errno as i32 == code))
 }

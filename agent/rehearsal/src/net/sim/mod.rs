@@ -58,9 +58,7 @@ impl SimNet {
         lock(&self.switch)
             .connections
             .iter()
-            .filter(|(server, client)| {
-                (*server == local || *client == local) && server.ip() != client.ip()
-            })
+            .filter(|(server, client)| (*server == local || *client == local) && server.ip() != client.ip())
             .count()
     }
 
@@ -78,14 +76,9 @@ impl SimNet {
         switch.connections.insert((to, client));
         drop(switch);
 
-        let closing = Arc::new(Closing {
-            net: self.clone(),
-            connection: (to, client),
-        });
+        let closing = Arc::new(Closing { net: self.clone(), connection: (to, client) });
         let (near, far) = pipe::connection(seeds, closing);
-        backlog
-            .send((Box::new(far), client))
-            .map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+        backlog.send((Box::new(far), client)).map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
         Ok(Box::new(near))
     }
 }
@@ -126,11 +119,7 @@ impl Net for SimNet {
             }
             let (backlog, arrivals) = mpsc::unbounded_channel();
             switch.listeners.insert(address, backlog);
-            Ok(Box::new(SimListener {
-                net: self.clone(),
-                address,
-                arrivals,
-            }) as Box<dyn Listener>)
+            Ok(Box::new(SimListener { net: self.clone(), address, arrivals }) as Box<dyn Listener>)
         })
     }
 }
@@ -147,12 +136,7 @@ impl Listener for SimListener {
     }
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(Stream, SocketAddr)>> {
-        Box::pin(async move {
-            self.arrivals
-                .recv()
-                .await
-                .ok_or_else(|| io::ErrorKind::NotConnected.into())
-        })
+        Box::pin(async move { self.arrivals.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into()) })
     }
 }
 

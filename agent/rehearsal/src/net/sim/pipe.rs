@@ -76,12 +76,7 @@ enum Found {
 
 impl End {
     fn new(incoming: Arc<Mutex<Pipe>>, outgoing: Arc<Mutex<Pipe>>, closing: Arc<Closing>) -> Self {
-        Self {
-            incoming,
-            outgoing,
-            alarm: None,
-            closing,
-        }
+        Self { incoming, outgoing, alarm: None, closing }
     }
 
     fn wait_until(&mut self, arrives: Instant, context: &mut Context<'_>) -> Poll<()> {
@@ -119,11 +114,7 @@ impl AsyncRead for End {
 }
 
 impl AsyncWrite for End {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         lock(&self.outgoing).write(context, bytes)
     }
 
@@ -197,10 +188,7 @@ impl Pipe {
         }
         let taken = bytes.len().min(room);
         let arrives = self.arrival();
-        self.chunks.push_back(Chunk {
-            arrives,
-            bytes: Bytes::copy_from_slice(&bytes[..taken]),
-        });
+        self.chunks.push_back(Chunk { arrives, bytes: Bytes::copy_from_slice(&bytes[..taken]) });
         self.size += taken;
         wake(&mut self.reader);
         Poll::Ready(Ok(taken))

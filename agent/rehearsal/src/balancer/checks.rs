@@ -1,0 +1,69 @@
+//! Active health checks: each target, at each interval, on a connection of its own.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::{HOST, USER_AGENT};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::SWEEP;
+use super::routing::{CheckPlan, CheckResult, Routing};
+use crate::net::Net;
+use crate::net::pool::Pool;
+
+/// Checks every target that the control plane names, draining ones too.
+pub(super) async fn run(net: Arc<dyn Net>, from: IpAddr, routing: Arc<dyn Routing>) -> Infallible {
+    // Each set holds one task: dropping the set ends it.
+    let mut watched: BTreeMap<SocketAddr, JoinSet<()>> = BTreeMap::new();
+    loop {
+        let routes = routing.routes();
+        watched.retain(|endpoint, _| routes.iter().any(|route| route.endpoint == *endpoint));
+        for route in routes {
+            if let Entry::Vacant(place) = watched.entry(route.endpoint) {
+                let pool = Pool::new(net.clone(), from, route.endpoint, false);
+                let watch = watch(Arc::new(pool), route.endpoint, routing.clone());
+                place.insert(JoinSet::new()).spawn(watch);
+            }
+        }
+        sleep(SWEEP).await;
+    }
+}
+
+/// Checks one target until dropped; the first check starts at once.
+async fn watch(pool: Arc<Pool<Empty<Bytes>>>, endpoint: SocketAddr, routing: Arc<dyn Routing>) {
+    let mut start = Instant::now();
+    loop {
+        let plan = routing.check_plan();
+        routing.checked(endpoint, check(&pool, endpoint, &plan).await);
+        start += plan.interval;
+        sleep_until(start).await;
+    }
+}
+
+async fn check(pool: &Arc<Pool<Empty<Bytes>>>, endpoint: SocketAddr, plan: &CheckPlan) -> CheckResult {
+    let request = Request::get(&plan.path)
+        .header(HOST, endpoint.to_string())
+        .header(USER_AGENT, "ELB-HealthChecker/2.0")
+        .body(Empty::new());
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return failed(format!("`{}` cannot be asked for: {error}", plan.path)),
+    };
+    match timeout(plan.timeout, pool.send(request)).await {
+        Ok(Ok(response)) if plan.matcher.contains(&response.status().as_u16()) => CheckResult::Passed,
+        Ok(Ok(response)) => failed(format!("answered {}", response.status().as_u16())),
+        Ok(Err(failure)) => failed(failure.to_string()),
+        Err(_) => failed(format!("no answer within {:?}", plan.timeout)),
+    }
+}
+
+fn failed(reason: String) -> CheckResult {
+    CheckResult::Failed { reason }
+}

@@ -1,0 +1,138 @@
+//! What a load remembers while it runs, and the report made of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::report::{Latency, Loss, Report, Second, Served};
+use super::{Answer, Outcome};
+
+/// How many lost requests are kept with their cause.
+const LOSSES_KEPT: usize = 20;
+
+/// The counts of a running load.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Requests that have been due.
+    pub sent: u64,
+    /// Those answered in full with a status below 500.
+    pub ok: u64,
+    /// Those lost.
+    pub lost: u64,
+}
+
+impl Progress {
+    /// Requests that are under way.
+    pub fn in_flight(&self) -> u64 {
+        self.sent - self.ok - self.lost
+    }
+}
+
+/// Everything that the report is made of.
+#[derive(Default)]
+pub(super) struct Record {
+    progress: Progress,
+    seconds: Vec<Bucket>,
+    losses: Vec<Loss>,
+}
+
+/// The requests that were due in one second.
+#[derive(Default)]
+struct Bucket {
+    sent: u64,
+    lost: u64,
+    /// Of the served requests, in microseconds.
+    latencies: Vec<u32>,
+    /// By instance and version.
+    served: BTreeMap<(String, String), u64>,
+}
+
+impl Record {
+    pub(super) fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    pub(super) fn sent(&mut self, due: Duration) {
+        self.progress.sent += 1;
+        self.bucket(due).sent += 1;
+    }
+
+    pub(super) fn ended(&mut self, outcome: Outcome) {
+        let Outcome { due, latency, answer, .. } = outcome;
+        match answer {
+            Answer::Served { instance, version, .. } => {
+                self.progress.ok += 1;
+                let bucket = self.bucket(due);
+                bucket.latencies.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
+                *bucket.served.entry((instance, version)).or_default() += 1;
+            }
+            Answer::Lost { cause, instance } => {
+                self.progress.lost += 1;
+                self.bucket(due).lost += 1;
+                if self.losses.len() < LOSSES_KEPT {
+                    self.losses.push(Loss {
+                        due_ms: milliseconds(due),
+                        ended_ms: milliseconds(due + latency),
+                        cause,
+                        instance,
+                    });
+                }
+            }
+        }
+    }
+
+    /// The report on a load that sent for this long.
+    pub(super) fn report(&self, lasted: Duration) -> Report {
+        let Progress { sent, ok, lost } = self.progress;
+        let all = self.seconds.iter().flat_map(|bucket| bucket.latencies.iter().copied());
+        let mut served: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for bucket in &self.seconds {
+            for (who, requests) in &bucket.served {
+                *served.entry(who.clone()).or_default() += requests;
+            }
+        }
+        Report {
+            lasted_ms: milliseconds(lasted),
+            sent,
+            ok,
+            lost,
+            latency: Latency::of(all.collect()),
+            served: list(&served),
+            losses: self.losses.clone(),
+            seconds: (0..).zip(&self.seconds).map(|(second, bucket)| bucket.report(second)).collect(),
+        }
+    }
+
+    fn bucket(&mut self, due: Duration) -> &mut Bucket {
+        let second = usize::try_from(due.as_secs()).unwrap_or(usize::MAX);
+        if self.seconds.len() <= second {
+            self.seconds.resize_with(second + 1, Bucket::default);
+        }
+        &mut self.seconds[second]
+    }
+}
+
+impl Bucket {
+    fn report(&self, second: u64) -> Second {
+        Second {
+            second,
+            sent: self.sent,
+            ok: self.latencies.len() as u64,
+            lost: self.lost,
+            latency: Latency::of(self.latencies.clone()),
+            served: list(&self.served),
+        }
+    }
+}
+
+fn list(served: &BTreeMap<(String, String), u64>) -> Vec<Served> {
+    let served = served.iter().map(|((instance, version), requests)| Served {
+        instance: instance.clone(),
+        version: version.clone(),
+        requests: *requests,
+    });
+    served.collect()
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,130 @@
+//! What a load has shown, in numbers.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What a load has shown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// How long requests were sent, in milliseconds.
+    pub lasted_ms: u64,
+    /// Requests that were due.
+    pub sent: u64,
+    /// Those answered in full with a status below 500.
+    pub ok: u64,
+    /// Those lost: no connection, no whole answer in time, or a status of 500 and above.
+    pub lost: u64,
+    /// Of the requests answered.
+    pub latency: Latency,
+    /// Who answered.
+    pub served: Vec<Served>,
+    /// The first lost requests, in the order in which they ended.
+    pub losses: Vec<Loss>,
+    /// One entry for each second of the schedule, without gaps.
+    pub seconds: Vec<Second>,
+}
+
+/// Latency from the due time to the whole answer, in milliseconds; all zero without requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Latency {
+    /// Half of the requests took at most this long.
+    pub p50_ms: f64,
+    /// 90 % did.
+    pub p90_ms: f64,
+    /// 99 % did.
+    pub p99_ms: f64,
+    /// 99.9 % did.
+    pub p999_ms: f64,
+    /// All did.
+    pub max_ms: f64,
+}
+
+/// How many requests one version on one instance answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Served {
+    /// The instance as it names itself; empty when answers did not say.
+    pub instance: String,
+    /// The version as it names itself; empty when answers did not say.
+    pub version: String,
+    /// Requests answered.
+    pub requests: u64,
+}
+
+/// One lost request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// When it was due, in milliseconds since the start of the load.
+    pub due_ms: u64,
+    /// When it was lost, in milliseconds since the start of the load.
+    pub ended_ms: u64,
+    /// A short sentence.
+    pub cause: String,
+    /// The target that failed; empty when unknown.
+    pub instance: String,
+}
+
+/// The requests that were due in one second, whenever they ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Second {
+    /// Seconds since the start of the load.
+    pub second: u64,
+    /// Requests that were due.
+    pub sent: u64,
+    /// Those answered.
+    pub ok: u64,
+    /// Those lost.
+    pub lost: u64,
+    /// Of the requests answered.
+    pub latency: Latency,
+    /// Who answered.
+    pub served: Vec<Served>,
+}
+
+impl Latency {
+    /// The exact percentiles of latencies in microseconds.
+    pub(super) fn of(mut micros: Vec<u32>) -> Self {
+        micros.sort_unstable();
+        let at = |per_mille: usize| {
+            let rank = (micros.len() * per_mille).div_ceil(1000);
+            let micros = micros.get(rank.saturating_sub(1)).copied().unwrap_or_default();
+            f64::from(micros) / 1000.0
+        };
+        Self { p50_ms: at(500), p90_ms: at(900), p99_ms: at(990), p999_ms: at(999), max_ms: at(1000) }
+    }
+}
+
+impl fmt::Display for Latency {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { p50_ms, p90_ms, p99_ms, p999_ms, max_ms } = self;
+        writeln!(out, "{:>10} {:>10} {:>10} {:>10} {:>10}", "p50", "p90", "p99", "p99.9", "max")?;
+        write!(out, "{p50_ms:>7.1} ms {p90_ms:>7.1} ms {p99_ms:>7.1} ms {p999_ms:>7.1} ms {max_ms:>7.1} ms")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_the_ranks_of_what_was_measured() {
+        let latency = Latency::of((1..=1000).rev().map(|ms| ms * 1000).collect());
+        let expected = Latency { p50_ms: 500.0, p90_ms: 900.0, p99_ms: 990.0, p999_ms: 999.0, max_ms: 1000.0 };
+        assert_eq!(latency, expected);
+    }
+
+    #[test]
+    fn one_request_is_every_percentile_and_none_is_zero() {
+        let one = Latency::of(vec![2500]);
+        assert_eq!((one.p50_ms, one.p999_ms, one.max_ms), (2.5, 2.5, 2.5));
+        assert_eq!(Latency::of(Vec::new()), Latency::default());
+    }
+
+    #[test]
+    fn the_table_lines_up() {
+        let table = Latency::of(vec![900, 1_000, 61_000_000]).to_string();
+        let [head, body] = table.lines().collect::<Vec<_>>()[..] else { unreachable!("two lines: {table}") };
+        assert_eq!(head, "       p50        p90        p99      p99.9        max");
+        assert_eq!(body, "    1.0 ms 61000.0 ms 61000.0 ms 61000.0 ms 61000.0 ms");
+    }
+}
