@@ -16,6 +16,9 @@ pub(crate) enum Ask {
     Owner(DeploymentGroup),
     Deployment(DeploymentId),
     Connections,
+    Scripts,
+    RemoveTags,
+    Release,
 }
 
 /// How each ask stands, and when the next one is due.

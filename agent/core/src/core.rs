@@ -1,12 +1,13 @@
 //! The one state machine: takes an event in, brings the world closer to what is wanted, answers who waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::asks::{Ask, Asks};
 use crate::calls::{Asked, Call};
 use crate::health::Health;
 use crate::ids::CallId;
 use crate::memory::Memory;
+use crate::notice::Notice;
 use crate::settings::Settings;
 use crate::targets::Groups;
 use crate::time::{Instant, Now};
@@ -25,6 +26,11 @@ pub struct Core {
     pub(crate) wanted: Traffic,
     /// Observations older than this say nothing about what is wanted now.
     pub(crate) wanted_since: Instant,
+    /// Advice that stands: the risk of an interruption is elevated.
+    pub(crate) advice: Option<Notice>,
+    /// Last words that were taken in this run.
+    pub(crate) said: BTreeSet<Ask>,
+    pub(crate) scripts_ended: bool,
 }
 
 impl Core {
@@ -43,6 +49,9 @@ impl Core {
             asks,
             wanted,
             wanted_since: now.at,
+            advice: None,
+            said: BTreeSet::new(),
+            scripts_ended: false,
         }
     }
 
@@ -61,6 +70,7 @@ impl Core {
                 break;
             }
         }
+        self.advance_leaving(now, &mut actions);
         actions
     }
 
@@ -116,8 +126,12 @@ impl Core {
                 self.groups.counted(&counts, now.at);
             }
             Event::ProbeAnswered { probe, answer } => self.health.answered(&probe, answer, now.at),
-            Event::NoticeSeen { notice } => self.notice_seen(now, notice),
+            Event::NoticeSeen { notice } => self.notice_seen(now, notice, actions),
             Event::NoticeWithdrawn { notice } => self.notice_withdrawn(&notice),
+            Event::DrainScriptEnded { name, how } => self.script_ended(name, how),
+            Event::DrainScriptsEnded { answer } => self.scripts_ended(now.at, answer),
+            Event::TagsRemoved { answer } => self.last_word_said(now.at, Ask::RemoveTags, answer),
+            Event::Released { answer } => self.last_word_said(now.at, Ask::Release, answer),
         }
     }
 

@@ -1,11 +1,24 @@
-//! The last phase of an instance: what was said of its end, and how far the leaving has come.
+//! The last phase of an instance: one sequence under one budget, resumed where a crash cut it off.
+//!
+//! Out of every balancer and drained → the operator's scripts → the tags by which CodeDeploy chooses → whoever waits
+//! for this instance is told → done. Each stage has its share of what is left; what does not fit is skipped, and said.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::asks::Ask;
 use crate::core::Core;
 use crate::memory::Memory;
 use crate::notice::{Notice, NoticeKind};
-use crate::time::{Instant, Now};
+use crate::settings::{OnAdvice, Settings};
+use crate::targets::Progress;
+use crate::time::{Instant, Now, Spoken};
+use crate::wire::{Action, Failure, Moment};
+
+/// How long a failed last word is tried again.
+const SAY_AGAIN: Duration = Duration::from_secs(1);
 
 /// The instance is leaving: out of traffic for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,14 +27,84 @@ pub struct Leaving {
     pub notices: Vec<Notice>,
     /// When the first of them was seen.
     pub since: Now,
-    /// The earliest end that any of them names.
-    pub deadline: Option<Instant>,
+    /// The earliest end that any of them names, or the budget where none does.
+    pub deadline: Instant,
+    /// How far the sequence has come.
+    pub stage: Stage,
+    /// The operator's scripts that have ended, and how.
+    pub scripts: BTreeMap<String, String>,
+    /// What did not fit into the budget, or did not work: sentences for people.
+    pub skipped: Vec<String>,
+}
+
+/// A stage of leaving. Each is finished once, or tried again after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Out of every balancer, and what is in flight ends.
+    Draining,
+    /// The operator's `drain.d` runs.
+    Scripts,
+    /// The tags by which CodeDeploy chooses this instance are removed.
+    Tags,
+    /// Whoever waits for this instance is told that it may go.
+    Release,
+    /// Nothing is left to do.
+    Done,
+}
+
+impl Stage {
+    fn next(self) -> Stage {
+        match self {
+            Stage::Draining => Stage::Scripts,
+            Stage::Scripts => Stage::Tags,
+            Stage::Tags => Stage::Release,
+            Stage::Release | Stage::Done => Stage::Done,
+        }
+    }
+
+    /// The word used in logs, metrics and for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Stage::Draining => "draining",
+            Stage::Scripts => "running drain.d",
+            Stage::Tags => "removing tags",
+            Stage::Release => "releasing",
+            Stage::Done => "done",
+        }
+    }
 }
 
 impl Leaving {
     /// Why, in a word: the first notice's.
     pub fn why(&self) -> NoticeKind {
         self.notices.first().map_or(NoticeKind::Operator, |notice| notice.kind)
+    }
+
+    /// What is kept for the stages after the drain and after the scripts: the short last calls.
+    fn tail(&self) -> Duration {
+        (self.deadline.since(self.since.at) / 10).min(Duration::from_secs(5))
+    }
+
+    /// A drain that is not over by then is cut short.
+    fn drain_until(&self) -> Instant {
+        let budget = self.deadline.since(self.since.at);
+        let scripts = (budget / 4).min(Duration::from_secs(30));
+        self.since.at.after(budget.saturating_sub(self.tail() + scripts))
+    }
+
+    /// Scripts that still run by then are killed.
+    fn scripts_until(&self) -> Instant {
+        self.since.at.after(self.deadline.since(self.since.at).saturating_sub(self.tail()))
+    }
+
+    /// When this stage must be over.
+    fn until(&self) -> Instant {
+        match self.stage {
+            Stage::Draining => self.drain_until(),
+            Stage::Scripts => self.scripts_until(),
+            Stage::Tags | Stage::Release | Stage::Done => self.deadline,
+        }
     }
 }
 
@@ -38,40 +121,221 @@ impl Memory {
 }
 
 impl Core {
-    pub(crate) fn notice_seen(&mut self, now: Now, notice: Notice) {
-        if !notice.kind.ends_the_instance() {
+    pub(crate) fn notice_seen(&mut self, now: Now, notice: Notice, actions: &mut Vec<Action>) {
+        if !ends_the_instance(&self.settings, notice.kind) {
+            self.advice = (self.settings.on_rebalance != OnAdvice::Ignore).then_some(notice);
             return;
         }
-        let deadline = match notice.kind {
-            // Freezing begins with the notice.
-            NoticeKind::SpotHibernate => Some(now.at),
-            NoticeKind::SpotTerminate
-            | NoticeKind::SpotStop
-            | NoticeKind::Rebalance
-            | NoticeKind::Scheduled
-            | NoticeKind::AutoScaling
-            | NoticeKind::Elastigroup
-            | NoticeKind::Shutdown
-            | NoticeKind::Operator => notice.time.map(|time| now.at.after(time.remaining(now.wall))),
-        };
-        let leaving =
-            self.memory.leaving.get_or_insert_with(|| Leaving { notices: Vec::new(), since: now, deadline: None });
+        let deadline = deadline(&self.settings, now, &notice);
+        let first = self.memory.leaving.is_none();
+        let leaving = self.memory.leaving.get_or_insert_with(|| Leaving {
+            notices: Vec::new(),
+            since: now,
+            deadline,
+            stage: Stage::Draining,
+            scripts: BTreeMap::new(),
+            skipped: Vec::new(),
+        });
         if leaving.notices.contains(&notice) {
             return;
         }
+        leaving.deadline = leaving.deadline.min(deadline);
+        let kind = notice.kind;
         leaving.notices.push(notice);
-        leaving.deadline = [leaving.deadline, deadline].into_iter().flatten().min();
+        if first {
+            actions.push(Action::Announce { moment: Moment::Noticed, why: kind, sentence: format!("leaving: {kind}") });
+        }
     }
 
     pub(crate) fn notice_withdrawn(&mut self, notice: &Notice) {
-        let Some(leaving) = &mut self.memory.leaving else {
-            return;
-        };
+        if self.advice.as_ref() == Some(notice) {
+            self.advice = None;
+        }
+        let Some(leaving) = &mut self.memory.leaving else { return };
         if self.settings.return_when_withdrawn {
             leaving.notices.retain(|seen| seen != notice);
             if leaving.notices.is_empty() {
                 self.memory.leaving = None;
+                self.scripts_ended = false;
+                self.said.clear();
             }
         }
     }
+
+    /// Goes as far through the sequence as can be gone now.
+    pub(crate) fn advance_leaving(&mut self, now: Now, actions: &mut Vec<Action>) {
+        while let Some(leaving) = self.memory.leaving.clone() {
+            let over = match leaving.stage {
+                Stage::Draining => self.drain_is_over(now, &leaving),
+                Stage::Scripts => self.scripts_are_over(now.at, &leaving, actions),
+                Stage::Tags => {
+                    let ask = self.settings.remove_tags.then_some((Ask::RemoveTags, Action::RemoveTags));
+                    self.last_word(now.at, &leaving, ask, actions)
+                }
+                Stage::Release => self.last_word(
+                    now.at,
+                    &leaving,
+                    Some((Ask::Release, Action::Release { why: leaving.why() })),
+                    actions,
+                ),
+                Stage::Done => return,
+            };
+            if !over {
+                self.asks.wake_no_later_than(leaving.until());
+                return;
+            }
+            self.finish_stage(now, &leaving, actions);
+        }
+    }
+
+    fn finish_stage(&mut self, now: Now, finished: &Leaving, actions: &mut Vec<Action>) {
+        let Some(leaving) = &mut self.memory.leaving else { return };
+        leaving.stage = finished.stage.next();
+        if leaving.stage == Stage::Done {
+            let took = Spoken(now.at.since(leaving.since.at));
+            let (moment, sentence) = if leaving.skipped.is_empty() {
+                (Moment::Left, format!("left after {took}"))
+            } else {
+                (Moment::LeftBadly, format!("left after {took}, but {}", leaving.skipped.join("; ")))
+            };
+            actions.push(Action::Announce { moment, why: leaving.why(), sentence });
+        }
+    }
+
+    fn skip(&mut self, sentence: String) {
+        if let Some(leaving) = &mut self.memory.leaving {
+            leaving.skipped.push(sentence);
+        }
+    }
+
+    fn drain_is_over(&mut self, now: Now, leaving: &Leaving) -> bool {
+        let sentence = match self.is_out(now) {
+            Progress::There => return true,
+            Progress::Underway(sentence) => sentence,
+            Progress::Stuck(failure) => failure.sentence,
+        };
+        let over = now.at >= leaving.drain_until();
+        if over {
+            self.skip(format!("the drain was cut short ({sentence})"));
+        }
+        over
+    }
+
+    fn scripts_are_over(&mut self, now: Instant, leaving: &Leaving, actions: &mut Vec<Action>) -> bool {
+        if self.scripts_ended {
+            return true;
+        }
+        if now >= leaving.scripts_until() {
+            self.skip("no time was left for all of drain.d".into());
+            return true;
+        }
+        if self.asks.due(&Ask::Scripts, now, SAY_AGAIN) {
+            actions.push(Action::RunDrainScripts {
+                why: leaving.why(),
+                until: leaving.scripts_until(),
+                ended: leaving.scripts.keys().cloned().collect(),
+            });
+        }
+        false
+    }
+
+    /// A short call that is tried until it works, cannot work, or the time is over.
+    fn last_word(
+        &mut self,
+        now: Instant,
+        leaving: &Leaving,
+        word: Option<(Ask, Action)>,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Some((ask, action)) = word else { return true };
+        if self.said.remove(&ask) {
+            return true;
+        }
+        let failure = self.asks.failure(&ask).map(|(_, failure)| failure.clone());
+        if let Some(failure) = failure.filter(|failure| !failure.kind.is_transient() || now >= leaving.deadline) {
+            self.skip(failure.sentence);
+            return true;
+        }
+        if now >= leaving.deadline {
+            self.skip(format!("no time was left for {}", leaving.stage.word()));
+            return true;
+        }
+        if self.asks.due(&ask, now, SAY_AGAIN) {
+            actions.push(action);
+        }
+        false
+    }
+
+    pub(crate) fn last_word_said(&mut self, now: Instant, ask: Ask, answer: Result<(), Failure>) {
+        if self.asks.answered(&ask, now, answer.as_ref().err()).is_some() && answer.is_ok() {
+            self.said.insert(ask);
+        }
+    }
+
+    pub(crate) fn script_ended(&mut self, name: String, how: Result<String, String>) {
+        let Some(leaving) = &mut self.memory.leaving else { return };
+        let word = match how {
+            Ok(word) => word,
+            Err(word) => {
+                leaving.skipped.push(format!("drain.d/{name} {word}"));
+                word
+            }
+        };
+        leaving.scripts.insert(name, word);
+    }
+
+    pub(crate) fn scripts_ended(&mut self, now: Instant, answer: Result<(), Failure>) {
+        if self.asks.answered(&Ask::Scripts, now, answer.as_ref().err()).is_none() {
+            return;
+        }
+        match answer {
+            Ok(()) => self.scripts_ended = true,
+            Err(failure) if failure.kind.is_transient() => {}
+            Err(failure) => {
+                self.skip(failure.sentence);
+                self.scripts_ended = true;
+            }
+        }
+    }
+
+    /// Whether nothing is left to do before the end.
+    pub fn has_left(&self) -> bool {
+        self.memory.leaving.as_ref().is_some_and(|leaving| leaving.stage == Stage::Done)
+    }
+}
+
+fn ends_the_instance(settings: &Settings, kind: NoticeKind) -> bool {
+    match kind {
+        NoticeKind::Rebalance => settings.on_rebalance == OnAdvice::Drain,
+        NoticeKind::SpotTerminate
+        | NoticeKind::SpotStop
+        | NoticeKind::SpotHibernate
+        | NoticeKind::Scheduled
+        | NoticeKind::AutoScaling
+        | NoticeKind::Elastigroup
+        | NoticeKind::Shutdown
+        | NoticeKind::Operator => true,
+    }
+}
+
+/// By when all must be done: the notice's own time; else the budget.
+fn deadline(settings: &Settings, now: Now, notice: &Notice) -> Instant {
+    let given = notice.time.map(|time| time.remaining(now.wall));
+    let left = match (notice.kind, given) {
+        // Freezing begins with the notice: what is short may still be done.
+        (NoticeKind::SpotHibernate, given) => given.unwrap_or(settings.hibernate_budget).min(settings.hibernate_budget),
+        // Advice names the time at which it was given.
+        (NoticeKind::Rebalance, _) | (_, None) => settings.leave_budget,
+        (
+            NoticeKind::SpotTerminate
+            | NoticeKind::SpotStop
+            | NoticeKind::Scheduled
+            | NoticeKind::AutoScaling
+            | NoticeKind::Elastigroup
+            | NoticeKind::Shutdown
+            | NoticeKind::Operator,
+            Some(given),
+        ) => given,
+    };
+    now.at.after(left)
 }

@@ -40,21 +40,6 @@ pub enum NoticeKind {
 }
 
 impl NoticeKind {
-    /// Whether the instance goes; a recommendation is only advice.
-    pub fn ends_the_instance(self) -> bool {
-        match self {
-            NoticeKind::Rebalance => false,
-            NoticeKind::SpotTerminate
-            | NoticeKind::SpotStop
-            | NoticeKind::SpotHibernate
-            | NoticeKind::Scheduled
-            | NoticeKind::AutoScaling
-            | NoticeKind::Elastigroup
-            | NoticeKind::Shutdown
-            | NoticeKind::Operator => true,
-        }
-    }
-
     /// The word used in logs, metrics, the ledger and for people.
     pub fn word(self) -> &'static str {
         match self {

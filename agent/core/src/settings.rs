@@ -29,6 +29,14 @@ pub struct Settings {
     pub on_notice: OnNotice,
     /// A notice that is gone at its source lets the instance return to traffic; otherwise it stays out for good.
     pub return_when_withdrawn: bool,
+    /// What a rebalance recommendation leads to.
+    pub on_rebalance: OnAdvice,
+    /// How long leaving may take where its notice names no time.
+    pub leave_budget: Duration,
+    /// How long leaving may take when the instance is about to be hibernated: freezing has begun.
+    pub hibernate_budget: Duration,
+    /// Remove the tags by which CodeDeploy chooses this instance when it leaves.
+    pub remove_tags: bool,
     /// How many answers in a row change a probe's mind.
     pub probes: BTreeMap<ProbeName, Thresholds>,
     /// Seeds the jitter of repeated calls, so that a fleet spreads and a test repeats.
@@ -54,6 +62,18 @@ pub enum OnNotice {
     Refuse,
 }
 
+/// What advice leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnAdvice {
+    /// Nothing.
+    Ignore,
+    /// It is shown everywhere; traffic and deployments go on.
+    Mark,
+    /// The instance leaves.
+    Drain,
+}
+
 impl Default for Thresholds {
     fn default() -> Self {
         Self { healthy: 2, unhealthy: 2 }
@@ -72,6 +92,10 @@ impl Default for Settings {
             assume_dead_after: Duration::from_secs(70 * 60),
             on_notice: OnNotice::Finish,
             return_when_withdrawn: false,
+            on_rebalance: OnAdvice::Mark,
+            leave_budget: Duration::from_secs(120),
+            hibernate_budget: Duration::from_secs(10),
+            remove_tags: false,
             probes: BTreeMap::new(),
             seed: 0,
         }

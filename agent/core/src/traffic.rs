@@ -63,7 +63,9 @@ impl Traffic {
 mod tests {
     use super::*;
     use crate::ids::DeploymentGroup;
-    use crate::leaving::Leaving;
+    use std::collections::BTreeMap;
+
+    use crate::leaving::{Leaving, Stage};
     use crate::lifecycle::LifecycleEvent;
     use crate::memory::{Hold, Lease};
     use crate::notice::Notice;
@@ -83,7 +85,10 @@ mod tests {
         let leaving = Leaving {
             notices: vec![Notice { kind: NoticeKind::SpotStop, time: None }],
             since: Now::default(),
-            deadline: None,
+            deadline: Now::default().at,
+            stage: Stage::Draining,
+            scripts: BTreeMap::new(),
+            skipped: Vec::new(),
         };
         for (holding, returning, held, leaves) in (0..16).map(|n| (n & 1 != 0, n & 2 != 0, n & 4 != 0, n & 8 != 0)) {
             let mut memory = Memory::default();

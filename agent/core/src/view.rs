@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::Core;
 use crate::ids::{DeploymentGroup, DeploymentId, ProbeName, TargetGroupArn};
+use crate::leaving::Stage;
 use crate::lifecycle::LifecycleEvent;
 use crate::memory::Ended;
 use crate::notice::Notice;
@@ -37,6 +38,8 @@ pub struct View {
     pub notices: Vec<Notice>,
     /// Milliseconds until the earliest end that a notice names.
     pub leaving_in_ms: Option<u64>,
+    /// Advice that stands: the risk of an interruption is elevated.
+    pub at_risk: Option<Notice>,
     /// This instance's registrations.
     pub targets: Vec<TargetView>,
     /// The local probes.
@@ -150,12 +153,8 @@ impl Core {
                 .hold
                 .map(|hold| hold.until.map(|until| WallTime(now.wall.0.saturating_add(ms(until.remaining(now.at)))))),
             notices: self.memory.leaving.as_ref().map(|leaving| leaving.notices.clone()).unwrap_or_default(),
-            leaving_in_ms: self
-                .memory
-                .leaving
-                .as_ref()
-                .and_then(|leaving| leaving.deadline)
-                .map(|deadline| ms(deadline.remaining(now.at))),
+            leaving_in_ms: self.memory.leaving.as_ref().map(|leaving| ms(leaving.deadline.remaining(now.at))),
+            at_risk: self.advice.clone(),
             targets: self.targets(now),
             probes: self.probes(now),
             troubles: self.troubles().map(|failure| failure.sentence.clone()).collect(),
@@ -184,9 +183,15 @@ impl Core {
         let out = how_far.clone().unwrap_or_else(|| "out of traffic".into());
         match (&self.wanted, state) {
             (Traffic::Out(Why::Leaving(kind)), _) => {
-                let left = self.memory.leaving.as_ref().and_then(|leaving| leaving.deadline);
-                let left = left.map(|at| format!(", {} left", Spoken(at.remaining(now.at)))).unwrap_or_default();
-                format!("leaving ({kind}{left}): {out}")
+                let Some(leaving) = &self.memory.leaving else { return out };
+                let left = Spoken(leaving.deadline.remaining(now.at));
+                match leaving.stage {
+                    Stage::Draining => format!("leaving ({kind}, {left} left): {out}"),
+                    Stage::Done => format!("left ({kind}): {out}"),
+                    Stage::Scripts | Stage::Tags | Stage::Release => {
+                        format!("leaving ({kind}, {left} left): {}", leaving.stage.word())
+                    }
+                }
             }
             (Traffic::Out(Why::Held), _) => format!("held by an operator: {out}"),
             (Traffic::Out(Why::Deploying(ids)), _) => {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{CallId, DeploymentGroup, DeploymentId, ProbeName, TargetGroupArn};
 use crate::lifecycle::LifecycleEvent;
-use crate::notice::Notice;
+use crate::notice::{Notice, NoticeKind};
+use crate::time::Instant;
 
 /// Something that happened outside. Past tense; carries what was learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,9 +99,32 @@ pub enum Event {
         /// The notice, as it was seen.
         notice: Notice,
     },
+    /// One of the scripts of [`Action::RunDrainScripts`] has ended; comes once for each that was started.
+    DrainScriptEnded {
+        /// Its file name.
+        name: String,
+        /// How, in words: `exited 0 after 2 s`; an error is how it went wrong.
+        how: Result<String, String>,
+    },
+    /// Answer to [`Action::RunDrainScripts`]: none is left to run.
+    DrainScriptsEnded {
+        /// An error: they could not be run at all.
+        answer: Result<(), Failure>,
+    },
+    /// Answer to [`Action::RemoveTags`].
+    TagsRemoved {
+        /// Whether they are gone.
+        answer: Result<(), Failure>,
+    },
+    /// Answer to [`Action::Release`].
+    Released {
+        /// Whether all who wait were told.
+        answer: Result<(), Failure>,
+    },
 }
 
-/// Something to do outside. Imperative; every one but `Reply` and `Progress` is answered by exactly one [`Event`].
+/// Something to do outside. Imperative; every one but `Reply`, `Progress` and `Announce` is answered by exactly one
+/// [`Event`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Ask CodeDeploy who moves traffic for a deployment group.
@@ -153,6 +177,43 @@ pub enum Action {
         /// One sentence.
         sentence: String,
     },
+    /// Run the operator's `drain.d`, in order, each bounded by what is left.
+    RunDrainScripts {
+        /// Why the instance leaves.
+        why: NoticeKind,
+        /// What runs then is killed.
+        until: Instant,
+        /// Those that ended already, before a restart of the agent.
+        ended: Vec<String>,
+    },
+    /// Remove the tags by which CodeDeploy chooses this instance.
+    RemoveTags,
+    /// Tell those who wait for this instance (an Auto Scaling lifecycle action) that it may go.
+    Release {
+        /// Why the instance leaves: tells who waits.
+        why: NoticeKind,
+    },
+    /// Tell the operator's webhook.
+    Announce {
+        /// At which turn.
+        moment: Moment,
+        /// Why the instance leaves.
+        why: NoticeKind,
+        /// One sentence.
+        sentence: String,
+    },
+}
+
+/// The turns of leaving that are announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Moment {
+    /// The first notice was seen.
+    Noticed,
+    /// All is done.
+    Left,
+    /// The time is over, and something was skipped or failed.
+    LeftBadly,
 }
 
 /// What CodeDeploy told a hook script in its environment.
