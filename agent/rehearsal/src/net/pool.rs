@@ -1,7 +1,6 @@
 //! HTTP/1.1 connections to one address, kept open between requests where wished.
 
 use std::error::Error;
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -169,11 +168,14 @@ where
     }
 }
 
-/// The innermost reason, in the words of the operating system where it has some.
-fn cause<'a>(error: &'a (dyn Error + 'static)) -> impl fmt::Display + 'a {
+/// The innermost reason, in the same words on every network.
+fn cause(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost
+    match innermost.downcast_ref::<io::Error>() {
+        Some(error) => error.kind().to_string(),
+        None => innermost.to_string(),
+    }
 }

@@ -1,6 +1,8 @@
 //! A network in memory: every listener and connection of one simulated world.
 
 mod pipe;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
