@@ -2,6 +2,15 @@
 
 pub mod app;
 pub mod balancer;
+pub mod bundle;
+pub mod clock;
+pub mod crew;
+pub mod endpoint;
+pub mod host_agent;
+pub mod lifecycle;
 pub mod load;
 mod lock;
 pub mod net;
+pub mod seat;
+pub mod timeline;
+pub mod world;

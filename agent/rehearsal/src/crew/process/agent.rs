@@ -1,0 +1,77 @@
+//! Starts `pitcrew run` as systemd would and waits until it says READY.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::UnixDatagram;
+use tokio::process::{Child, Command};
+use tokio::select;
+use tokio::time::sleep;
+
+use super::{dirs, log};
+use crate::seat::Seat;
+
+/// How long an agent may take until it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+pub(super) async fn start(seat: &Seat, mut command: Command) -> anyhow::Result<Child> {
+    let dirs = dirs(seat)?;
+    fs::write(dirs.config.join("50-rehearsal.toml"), fragment(seat)).context("writing the agent's configuration")?;
+    let notify = dirs.runtime.join("notify");
+    // Left behind by an agent that was killed.
+    let _ = fs::remove_file(&notify);
+    let socket = UnixDatagram::bind(&notify).context("binding the notify socket")?;
+    let output = dirs.logs.join("agent.log");
+    let mut child = command
+        .arg("run")
+        .arg("--config-dir")
+        .arg(&dirs.config)
+        .arg("--state-dir")
+        .arg(&dirs.state)
+        .arg("--runtime-dir")
+        .arg(&dirs.runtime)
+        .env("NOTIFY_SOCKET", &notify)
+        .stdout(log(&output)?)
+        .stderr(log(&output)?)
+        .spawn()
+        .context("starting the agent")?;
+    let last_words = || {
+        let text = fs::read_to_string(&output).unwrap_or_default();
+        let lines: Vec<_> = text.lines().rev().take(3).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    };
+    select! {
+        biased;
+        ready = ready(&socket) => ready.context("reading the agent's notifications")?,
+        ended = child.wait() => bail!("the agent ended before it was ready ({}): {}", ended?, last_words()),
+        () = sleep(READY_WITHIN) => bail!("the agent was not ready within {READY_WITHIN:?}: {}", last_words()),
+    }
+    // Later messages (STATUS, WATCHDOG) find their reader gone, as under a service manager that died.
+    Ok(child)
+}
+
+async fn ready(socket: &UnixDatagram) -> std::io::Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        let length = socket.recv(&mut buffer).await?;
+        let message = String::from_utf8_lossy(&buffer[..length]);
+        if message.lines().any(|line| line == "READY=1") {
+            return Ok(());
+        }
+    }
+}
+
+/// What differs from the defaults: the probe, and patience that fits a rehearsal.
+fn fragment(seat: &Seat) -> String {
+    format!(
+        "[[health.probe]]\n\
+         name = \"app\"\n\
+         http = \"http://{}/health\"\n\
+         interval = \"500ms\"\n\
+         \n\
+         [deployment]\n\
+         ask_after = \"3s\"\n",
+        seat.application
+    )
+}

@@ -1,0 +1,78 @@
+//! The call log: what was asked of the stand-in APIs, by whom, and what came of it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::targets::TargetId;
+
+/// Who signed a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Caller {
+    /// The role of the instance with this number.
+    Instance(u8),
+    /// Somebody with the operator's key (`--hold`).
+    Operator,
+    /// Nobody whom the world knows.
+    Unknown,
+}
+
+/// One answered call.
+#[derive(Debug, Clone, Serialize)]
+pub struct Call {
+    /// Time since the world came up.
+    #[serde(serialize_with = "super::seconds")]
+    pub at: Duration,
+    /// Who called.
+    pub caller: Caller,
+    /// `elasticloadbalancing`, `codedeploy` or `imds`.
+    pub service: &'static str,
+    /// Operation, or the path asked of IMDS.
+    pub action: String,
+    /// HTTP status of the answer.
+    pub status: u16,
+    /// Error code of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What the call changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<Effect>,
+}
+
+/// A change that a call made.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// A target was registered.
+    Registered {
+        /// Name of the target group.
+        group: String,
+        /// The target.
+        target: TargetId,
+        /// Whether it was registered when the world came up.
+        from_the_start: bool,
+    },
+    /// A target was deregistered.
+    Deregistered {
+        /// Name of the target group.
+        group: String,
+        /// The target.
+        target: TargetId,
+        /// Targets of other instances that were registered at that time.
+        registered_beside: usize,
+        /// Those among them that were healthy.
+        healthy_beside: usize,
+    },
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instance(number) => write!(f, "instance {number}"),
+            Self::Operator => f.write_str("operator"),
+            Self::Unknown => f.write_str("unknown caller"),
+        }
+    }
+}

@@ -1,0 +1,599 @@
+//! The stand-in world: what AWS knows and answers, as state machines behind one router.
+//!
+//! Nothing here opens a socket. [`crate::endpoint`] puts real listeners in front of [`World::router`]; an in-process
+//! rehearsal calls it directly.
+
+pub mod calls;
+pub mod codedeploy;
+pub mod faults;
+pub mod identity;
+pub mod imds;
+pub mod targets;
+
+mod elbv2;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastrand::Rng;
+use http::{Request, Response, StatusCode};
+use serde::Serializer;
+use tokio::time::sleep;
+
+use crate::balancer::routing::{CheckPlan, CheckResult, Route, Routing};
+use crate::clock::WorldClock;
+use crate::lifecycle::LifecycleEvent;
+use crate::lock::lock;
+use crate::seat::{Dirs, Seat};
+use crate::timeline::{Happening, Timeline};
+
+use calls::{Call, Caller, Effect};
+use codedeploy::{CodeDeploy, DeploymentGroup, DeploymentStatus, Diagnostics};
+use elbv2::LoadBalancing;
+use faults::{Fate, Fault};
+use identity::{ACCOUNT, Identity, REGION, SessionKeys};
+use imds::{Arrival, Imds, Notices};
+use targets::{GroupSettings, TargetGroup, TargetHealth, TargetId};
+use wire::{ApiError, Form};
+
+/// The target group behind the load balancer.
+pub const TARGET_GROUP: &str = "sample-web";
+/// A target group without a listener and without targets.
+const SPARE_GROUP: &str = "sample-spare";
+
+/// What a world is made of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Third octet of the world's addresses, `127.77.<district>.0`; 0 in a simulated rehearsal.
+    pub district: u8,
+    /// Instances that are deployed to; one more only carries traffic.
+    pub instances: u8,
+    /// `deregistration_delay.timeout_seconds` of the target group.
+    pub deregistration_delay: Duration,
+    /// How AWS endpoints misbehave.
+    pub fault: Option<Fault>,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Asked of the metadata service of the instance with this number.
+    Imds(u8),
+    /// Asked of the AWS endpoint that all services share.
+    Aws,
+}
+
+/// The stand-in world.
+pub struct World {
+    /// Its clock.
+    pub clock: WorldClock,
+    /// Its instances, in order.
+    pub seats: Vec<Seat>,
+    /// What happened in it.
+    pub timeline: Timeline,
+    /// Where it is.
+    pub addresses: Addresses,
+    state: Mutex<State>,
+}
+
+/// The addresses of a world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// `AWS_ENDPOINT_URL`
+    pub aws: SocketAddr,
+    /// The load balancer's listener.
+    pub balancer: SocketAddr,
+    /// Where the load balancer connects from.
+    pub balancer_node: IpAddr,
+    /// Where the load comes from.
+    pub clients: IpAddr,
+}
+
+struct State {
+    rng: Rng,
+    imds: BTreeMap<u8, Imds>,
+    balancing: LoadBalancing,
+    codedeploy: CodeDeploy,
+    fault: Option<Fault>,
+    calls: Vec<Call>,
+    /// Commands that execute now: (instance, deployment id).
+    ongoing: Vec<(u8, String)>,
+}
+
+impl Addresses {
+    /// The addresses of a district.
+    pub fn of_district(district: u8) -> Self {
+        let host = |last| IpAddr::V4(Ipv4Addr::new(127, 77, district, last));
+        Self {
+            aws: SocketAddr::new(host(254), 4566),
+            balancer: SocketAddr::new(host(253), 8080),
+            balancer_node: IpAddr::V4(Ipv4Addr::new(127, 77, 255, 1)),
+            clients: host(252),
+        }
+    }
+}
+
+impl World {
+    /// A world in which every instance has long been healthy in the target group; with a disk below `home` where given.
+    pub fn new(plan: &Plan, clock: WorldClock, home: Option<&Path>, timeline: Timeline) -> Self {
+        let mut rng = Rng::with_seed(plan.seed);
+        let addresses = Addresses::of_district(plan.district);
+        let seats: Vec<Seat> = (1..=plan.instances.saturating_add(1))
+            .map(|number| {
+                let id = format!("i-0{:016x}", rng.u64(..));
+                let mut seat = Seat::new(plan.district, number, id, number <= plan.instances);
+                seat.dirs = home.map(|home| Dirs::below(home.join(format!("instance-{number}"))));
+                seat
+            })
+            .collect();
+        let imds = seats.iter().map(|seat| (seat.number, Imds::new(Identity::new(seat, clock.wall())))).collect();
+        let balancing = load_balancing(plan, addresses, &seats);
+        Self {
+            clock,
+            seats,
+            timeline,
+            addresses,
+            state: Mutex::new(State {
+                rng,
+                imds,
+                balancing,
+                codedeploy: CodeDeploy::default(),
+                fault: plan.fault,
+                calls: Vec::new(),
+                ongoing: Vec::new(),
+            }),
+        }
+    }
+
+    /// Answers a request to the metadata service or to AWS. Slow only where a fault makes it so.
+    pub async fn router(&self, origin: Origin, request: Request<Bytes>) -> Response<Bytes> {
+        match origin {
+            Origin::Imds(number) => self.metadata(number, &request),
+            Origin::Aws => self.aws(&request).await,
+        }
+    }
+
+    /// Adds to the timeline, now.
+    pub fn happened(&self, instance: Option<u8>, what: Happening) {
+        self.timeline.add(self.clock.elapsed(), instance, what);
+    }
+
+    /// A random number below `limit` from the world's seed.
+    pub fn draw(&self, limit: u64) -> u64 {
+        lock(&self.state).rng.u64(..limit.max(1))
+    }
+
+    /// Every call so far.
+    pub fn calls(&self) -> Vec<Call> {
+        lock(&self.state).calls.clone()
+    }
+
+    /// The seat with this number.
+    pub fn seat(&self, number: u8) -> Option<&Seat> {
+        self.seats.iter().find(|seat| seat.number == number)
+    }
+
+    /// The target groups' view of an instance: group name, target, health; registered targets only.
+    pub fn target_health(&self, seat: &Seat) -> Vec<(String, TargetId, TargetHealth)> {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        let groups = state.balancing.groups.iter_mut();
+        groups
+            .flat_map(|group| {
+                let name = group.settings.name.clone();
+                group
+                    .all_health(now)
+                    .into_iter()
+                    .filter(|(target, _)| target.id == seat.instance_id)
+                    .map(move |(target, health)| (name.clone(), target, health))
+            })
+            .collect()
+    }
+
+    /// What was registered for this instance when the world came up: group name and target.
+    pub fn registered_from_the_start(&self, seat: &Seat) -> Vec<(String, TargetId)> {
+        let state = lock(&self.state);
+        let all = state.balancing.from_the_start.iter();
+        all.filter(|(_, target)| target.id == seat.instance_id).cloned().collect()
+    }
+
+    /// Groups whose data plane sends new requests to this instance now.
+    pub fn in_traffic(&self, seat: &Seat) -> Vec<String> {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        let groups = state.balancing.groups.iter_mut();
+        groups
+            .filter_map(|group| {
+                let serving = group.routes(now).iter().any(|route| {
+                    route.endpoint.ip() == seat.address && route.stance == crate::balancer::routing::Stance::Serving
+                });
+                serving.then(|| group.settings.name.clone())
+            })
+            .collect()
+    }
+
+    /// ARN of a target group.
+    pub fn target_group_arn(&self, name: &str) -> Option<String> {
+        let state = lock(&self.state);
+        let mut settings = state.balancing.groups.iter().map(|group| &group.settings);
+        settings.find(|group| group.name == name).map(|group| group.arn.clone())
+    }
+
+    /// Keys for whoever uses a world that is held open.
+    pub fn operator_keys(&self) -> SessionKeys {
+        SessionKeys::of_operator(self.clock.wall() + Duration::from_secs(12 * 3600))
+    }
+
+    /// Plans or withdraws what AWS tells an instance about its future.
+    pub fn notify(&self, seat: &Seat, change: impl FnOnce(&mut Notices)) {
+        if let Some(imds) = lock(&self.state).imds.get_mut(&seat.number) {
+            change(&mut imds.notices);
+        }
+    }
+
+    /// The control plane of a target group, for its data plane.
+    pub fn routing(self: &Arc<Self>, group: &str) -> Arc<dyn Routing> {
+        Arc::new(GroupRouting { world: Arc::clone(self), group: group.to_owned() })
+    }
+
+    fn metadata(&self, number: u8, request: &Request<Bytes>) -> Response<Bytes> {
+        let at = Arrival { now: self.clock.now(), wall: self.clock.wall() };
+        let mut state = lock(&self.state);
+        let State { rng, imds, .. } = &mut *state;
+        let response = match imds.get_mut(&number) {
+            Some(imds) => imds.answer(at, request, rng),
+            None => plain(StatusCode::NOT_FOUND),
+        };
+        state.calls.push(Call {
+            at: self.clock.since_start(at.now),
+            caller: Caller::Instance(number),
+            service: "imds",
+            action: request.uri().path().to_owned(),
+            status: response.status().as_u16(),
+            error: None,
+            effects: Vec::new(),
+        });
+        response
+    }
+
+    async fn aws(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let Some(operation) = Operation::read(request) else {
+            return plain(StatusCode::NOT_FOUND);
+        };
+        let caller = identity::caller(request.headers(), self.clock.wall());
+        let fate = {
+            let mut state = lock(&self.state);
+            let State { rng, fault, .. } = &mut *state;
+            match (&caller, *fault) {
+                (Ok(Caller::Instance(_)), Some(fault)) => fault.fate(operation.action(), rng),
+                (Ok(_) | Err(_), Some(_) | None) => Fate::Answered,
+            }
+        };
+        if let Fate::AnsweredAfter(delay) = fate {
+            sleep(delay).await;
+        }
+        self.answer(&operation, caller, fate)
+    }
+
+    fn answer(&self, operation: &Operation, caller: Result<Caller, identity::Refusal>, fate: Fate) -> Response<Bytes> {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        let request_id = request_id(&mut state.rng);
+        let who = caller.unwrap_or(Caller::Unknown);
+        let refused = caller
+            .err()
+            .map(|(code, message)| ApiError::new(StatusCode::FORBIDDEN, code, message))
+            .or_else(|| fate.error(who, operation.action()));
+        let mut effects = Vec::new();
+        let State { rng, balancing, codedeploy, .. } = &mut *state;
+        let (response, error) = match operation {
+            Operation::LoadBalancing { action, form } => {
+                let done = match refused {
+                    Some(error) => Err(error),
+                    None => balancing.call(now, action, form, rng),
+                };
+                match done {
+                    Ok(done) => {
+                        effects = done.effects;
+                        let reply = wire::query_reply(elbv2::NAMESPACE, action, &request_id, done.result);
+                        (reply, None)
+                    }
+                    Err(error) => {
+                        let reply = wire::query_error(elbv2::NAMESPACE, &request_id, &error);
+                        (reply, Some(error))
+                    }
+                }
+            }
+            Operation::Classic { action } => {
+                let namespace = elbv2::CLASSIC_NAMESPACE;
+                match refused.map_or_else(|| elbv2::classic(action), Err) {
+                    Ok(xml) => (wire::query_reply(namespace, action, &request_id, xml), None),
+                    Err(error) => {
+                        let reply = wire::query_error(namespace, &request_id, &error);
+                        (reply, Some(error))
+                    }
+                }
+            }
+            Operation::CodeDeploy { action, input } => {
+                match refused.map_or_else(|| codedeploy.call(action, input), Err) {
+                    Ok(value) => (wire::json_reply(&request_id, &value), None),
+                    Err(error) => (wire::json_error(&request_id, &error), Some(error)),
+                }
+            }
+        };
+        state.calls.push(Call {
+            at: self.clock.since_start(now),
+            caller: who,
+            service: operation.service(),
+            action: operation.action().to_owned(),
+            status: response.status().as_u16(),
+            error: error.as_ref().map(|error| error.code.to_owned()),
+            effects: effects.clone(),
+        });
+        drop(state);
+        self.tell_of_call(who, operation.action(), error, effects);
+        response
+    }
+
+    fn tell_of_call(&self, caller: Caller, action: &str, error: Option<ApiError>, effects: Vec<Effect>) {
+        let by = match caller {
+            Caller::Instance(_) => "agent".to_owned(),
+            Caller::Operator | Caller::Unknown => caller.to_string(),
+        };
+        if let Some(error) = error {
+            let instance = match caller {
+                Caller::Instance(number) => Some(number),
+                Caller::Operator | Caller::Unknown => None,
+            };
+            self.happened(
+                instance,
+                Happening::CallFailed {
+                    action: action.to_owned(),
+                    status: error.status.as_u16(),
+                    code: error.code.to_owned(),
+                },
+            );
+        }
+        for effect in effects {
+            self.tell_of_effect(effect, by.clone());
+        }
+    }
+
+    fn tell_of_effect(&self, effect: Effect, by: String) {
+        match effect {
+            Effect::Registered { group, target, .. } => {
+                self.happened(self.number_of(&target.id), Happening::TargetRegistered { group, target, by })
+            }
+            Effect::Deregistered { group, target, .. } => {
+                self.happened(self.number_of(&target.id), Happening::TargetDeregistered { group, target, by })
+            }
+        }
+    }
+
+    fn number_of(&self, instance_id: &str) -> Option<u8> {
+        let seat = self.seats.iter().find(|seat| seat.instance_id == instance_id);
+        seat.map(|seat| seat.number)
+    }
+}
+
+/// What CodeDeploy's service and host agent tell the world.
+impl World {
+    /// Makes a deployment group known.
+    pub fn add_deployment_group(&self, group: DeploymentGroup) {
+        lock(&self.state).codedeploy.add_group(group);
+    }
+
+    /// Opens a deployment of `revision` on these instances and returns its id.
+    pub fn create_deployment(&self, group: &DeploymentGroup, revision: &str, instances: &[String]) -> String {
+        const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+        let mut state = lock(&self.state);
+        let tail: String = (0..9).map(|_| char::from(LETTERS[state.rng.usize(..LETTERS.len())])).collect();
+        let id = format!("d-{tail}");
+        let wall = self.clock.wall();
+        state.codedeploy.create(wall, id.clone(), group, revision.to_owned(), instances);
+        id
+    }
+
+    /// A command began: `ongoing-deployment/<id>` exists from now on.
+    pub fn event_began(&self, seat: &Seat, deployment: &str, event: LifecycleEvent) {
+        let wall = self.clock.wall();
+        let mut state = lock(&self.state);
+        state.codedeploy.event_began(wall, deployment, &seat.instance_id, event);
+        state.ongoing.push((seat.number, deployment.to_owned()));
+    }
+
+    /// A command ended.
+    pub fn event_ended(&self, seat: &Seat, deployment: &str, event: LifecycleEvent, failure: Option<Diagnostics>) {
+        let wall = self.clock.wall();
+        let mut state = lock(&self.state);
+        state.codedeploy.event_ended(wall, deployment, &seat.instance_id, event, failure);
+        state.ongoing.retain(|(number, id)| *number != seat.number || id != deployment);
+    }
+
+    /// A deployment is over; `failed` says why it is not a success.
+    pub fn finish_deployment(&self, deployment: &str, failed: Option<String>) {
+        let wall = self.clock.wall();
+        lock(&self.state).codedeploy.finish(wall, deployment, failed);
+    }
+
+    /// The status of a deployment.
+    pub fn deployment_status(&self, deployment: &str) -> Option<DeploymentStatus> {
+        lock(&self.state).codedeploy.status(deployment)
+    }
+
+    /// Whether a command of this deployment executes on the instance now, which on a disk is the existence of
+    /// `ongoing-deployment/<id>`.
+    pub fn is_ongoing(&self, seat: &Seat, deployment: &str) -> bool {
+        let state = lock(&self.state);
+        let mut ongoing = state.ongoing.iter();
+        ongoing.any(|(number, id)| *number == seat.number && id == deployment)
+    }
+}
+
+fn load_balancing(plan: &Plan, addresses: Addresses, seats: &[Seat]) -> LoadBalancing {
+    let arn = |kind: &str| format!("arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:{kind}");
+    let balancer = arn("loadbalancer/app/sample/50dc6c495c0c9188");
+    let settings = |name: &str, id: &str, load_balancer| GroupSettings {
+        name: name.to_owned(),
+        arn: arn(&format!("targetgroup/{name}/{id}")),
+        port: 8080,
+        load_balancer,
+        deregistration_delay: plan.deregistration_delay,
+        check: CheckPlan {
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            path: "/health".to_owned(),
+            matcher: 200..=200,
+        },
+        healthy_threshold: 2,
+        unhealthy_threshold: 2,
+    };
+    let mut web = TargetGroup::new(settings(TARGET_GROUP, "73e2d6bc24d8a067", Some(balancer)));
+    let spare = TargetGroup::new(settings(SPARE_GROUP, "2453ed029918f21f", None));
+    let mut from_the_start = Vec::new();
+    for seat in seats {
+        let target = TargetId { id: seat.instance_id.clone(), port: seat.application.port() };
+        web.place_healthy(target.clone(), seat.address);
+        from_the_start.push((TARGET_GROUP.to_owned(), target));
+    }
+    LoadBalancing {
+        groups: vec![spare, web],
+        instances: seats.iter().map(|seat| (seat.instance_id.clone(), seat.address)).collect(),
+        from_the_start,
+        listener: (format!("internal-sample-1234567890.{REGION}.elb.amazonaws.com"), addresses.balancer.port()),
+    }
+}
+
+/// An AWS call, told apart by its wire format.
+enum Operation {
+    LoadBalancing { action: String, form: Form },
+    Classic { action: String },
+    CodeDeploy { action: String, input: serde_json::Value },
+}
+
+impl Operation {
+    fn read(request: &Request<Bytes>) -> Option<Self> {
+        if let Some(target) = request.headers().get("x-amz-target") {
+            let action = target.to_str().ok()?.strip_prefix("CodeDeploy_20141006.")?.to_owned();
+            let input = serde_json::from_slice(request.body()).unwrap_or_default();
+            return Some(Self::CodeDeploy { action, input });
+        }
+        let form = Form::parse(request.body());
+        let action = form.get("Action")?.to_owned();
+        match form.get("Version")? {
+            elbv2::VERSION => Some(Self::LoadBalancing { action, form }),
+            elbv2::CLASSIC_VERSION => Some(Self::Classic { action }),
+            _ => None,
+        }
+    }
+
+    fn action(&self) -> &str {
+        match self {
+            Self::LoadBalancing { action, .. } | Self::Classic { action } | Self::CodeDeploy { action, .. } => action,
+        }
+    }
+
+    fn service(&self) -> &'static str {
+        match self {
+            Self::LoadBalancing { .. } | Self::Classic { .. } => "elasticloadbalancing",
+            Self::CodeDeploy { .. } => "codedeploy",
+        }
+    }
+}
+
+impl Fate {
+    fn error(self, caller: Caller, action: &str) -> Option<ApiError> {
+        match self {
+            Self::Answered | Self::AnsweredAfter(_) => None,
+            Self::Throttled => Some(ApiError::sender("Throttling", "Rate exceeded")),
+            Self::InternalFailure => Some(ApiError::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "InternalFailure",
+                "The request processing has failed because of an unknown error.",
+            )),
+            Self::ServiceUnavailable => Some(ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                "The request has failed due to a temporary failure of the server.",
+            )),
+            Self::Refused => Some(elbv2::access_denied(&caller.to_string(), action)),
+        }
+    }
+}
+
+struct GroupRouting {
+    world: Arc<World>,
+    group: String,
+}
+
+impl GroupRouting {
+    fn with<T>(&self, act: impl FnOnce(&mut TargetGroup) -> T) -> Option<T> {
+        let mut state = lock(&self.world.state);
+        let mut groups = state.balancing.groups.iter_mut();
+        groups.find(|group| group.settings.name == self.group).map(act)
+    }
+}
+
+impl Routing for GroupRouting {
+    fn routes(&self) -> Vec<Route> {
+        let now = self.world.clock.now();
+        self.with(|group| group.routes(now)).unwrap_or_default()
+    }
+
+    fn check_plan(&self) -> CheckPlan {
+        self.with(|group| group.settings.check.clone()).unwrap_or_else(|| CheckPlan {
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(5),
+            path: "/".to_owned(),
+            matcher: 200..=200,
+        })
+    }
+
+    fn checked(&self, endpoint: SocketAddr, result: CheckResult) {
+        let now = self.world.clock.now();
+        let turned = self.with(|group| group.checked(now, endpoint, &result)).unwrap_or_default();
+        for (target, health) in turned {
+            let group = self.group.clone();
+            let instance = self.world.number_of(&target.id);
+            let what = if health.is_healthy() {
+                Happening::TargetHealthy { group, target }
+            } else {
+                let why = health.description.unwrap_or_default();
+                Happening::TargetUnhealthy { group, target, why }
+            };
+            self.world.happened(instance, what);
+        }
+    }
+}
+
+fn request_id(rng: &mut Rng) -> String {
+    let (high, low) = (rng.u64(..), rng.u64(..));
+    format!(
+        "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        low >> 52,
+        low & 0xffff_ffff_ffff
+    )
+}
+
+fn plain(status: StatusCode) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    response
+}
+
+/// Writes a duration as seconds with milliseconds.
+pub(crate) fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    #[expect(clippy::cast_precision_loss, reason = "a rehearsal's milliseconds fit 52 bits")]
+    let seconds = duration.as_millis() as f64 / 1000.0;
+    serializer.serialize_f64(seconds)
+}

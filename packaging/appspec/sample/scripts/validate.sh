@@ -1,0 +1,3 @@
+#!/bin/sh
+set -eu
+systemctl is-active --quiet sample.service
