@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitcrew_rehearsal::app;
-use pitcrew_rehearsal::balancer::{Balancer, CheckPlan, CheckResult, IdleOnDrain, Route, Routing, Settings, Stance};
+use pitcrew_rehearsal::balancer::routing::{CheckPlan, CheckResult, Route, Routing, Stance};
+use pitcrew_rehearsal::balancer::{Balancer, IdleOnDrain, Settings};
 use pitcrew_rehearsal::load::{Load, Plan, Report};
 use pitcrew_rehearsal::net::{Net, RealNet, SimNet};
 use tokio::runtime::Builder;

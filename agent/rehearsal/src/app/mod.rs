@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use tokio::time::sleep;
 
@@ -21,9 +21,6 @@ use crate::net::{self, Net};
 
 pub use process::{Args, Error, main};
 pub use release::Release;
-
-/// Which instance answered: the address that it listens on.
-pub const INSTANCE_HEADER: &str = "x-instance";
 
 /// Which version answered.
 pub const VERSION_HEADER: &str = "x-version";
@@ -65,12 +62,12 @@ struct Application {
 impl Application {
     fn new(settings: &Settings) -> Self {
         let Release { version, healthy } = &settings.release;
-        let told = [(INSTANCE_HEADER, settings.listen.ip().to_string()), (VERSION_HEADER, version.clone())];
-        let headers = told
-            .into_iter()
-            .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?)));
+        let mut headers = HeaderMap::new();
+        if let Ok(version) = HeaderValue::try_from(version) {
+            headers.insert(VERSION_HEADER, version);
+        }
         Self {
-            headers: headers.collect(),
+            headers,
             greeting: Bytes::from(format!("{version}\n")),
             health: if *healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE },
         }

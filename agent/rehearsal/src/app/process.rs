@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::release::{NotARelease, Release};
 use super::{Settings, run};
-use crate::net::RealNet;
+use crate::net::{RealNet, allow_many_connections};
 
 /// Runs the sample application until it is killed: SIGTERM ends it at once.
 #[derive(Debug, Clone, clap::Args)]
@@ -67,6 +67,8 @@ pub fn main(args: Args) -> Result<(), Error> {
         Err(source) => return Err(Error::Read { path, source }),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    // Without more descriptors it serves fewer connections at a time, which is no reason to fail.
+    allow_many_connections().ok();
     let settings = Settings { listen, release, start };
     let source = runtime.block_on(run(Arc::new(RealNet), settings));
     Err(Error::Serve { listen, source })

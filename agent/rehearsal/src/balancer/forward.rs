@@ -18,7 +18,8 @@ use crate::net::pool::PooledBody;
 /// Why the balancer answered by itself; on such answers only.
 pub const REASON_HEADER: &str = "x-balancer-reason";
 
-/// Which target the balancer had chosen when it had to answer by itself.
+/// Which target had the request, such as `127.77.0.1:8080`; on every answer of a request that had
+/// one.
 pub const TARGET_HEADER: &str = "x-balancer-target";
 
 /// How long a target may stay silent, as with an Application Load Balancer's idle timeout.
@@ -57,6 +58,7 @@ impl Forwarder {
         match timeout(SILENCE, self.upstreams.pool(target).send(request)).await {
             Ok(Ok(mut response)) => {
                 remove_hop_by_hop(response.headers_mut());
+                name_target(response.headers_mut(), target);
                 response.map(Either::Left)
             }
             Ok(Err(failure)) => refusal(StatusCode::BAD_GATEWAY, &failure.to_string(), Some(target)),
@@ -95,8 +97,14 @@ fn refusal(status: StatusCode, reason: &str, target: Option<SocketAddr>) -> Repl
     if let Ok(reason) = HeaderValue::from_str(reason) {
         headers.insert(REASON_HEADER, reason);
     }
-    if let Some(target) = target.and_then(|target| HeaderValue::try_from(target.to_string()).ok()) {
-        headers.insert(TARGET_HEADER, target);
+    if let Some(target) = target {
+        name_target(headers, target);
     }
     response
+}
+
+fn name_target(headers: &mut HeaderMap, target: SocketAddr) {
+    if let Ok(target) = HeaderValue::try_from(target.to_string()) {
+        headers.insert(TARGET_HEADER, target);
+    }
 }

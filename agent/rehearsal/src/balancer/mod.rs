@@ -2,7 +2,7 @@
 
 mod checks;
 mod forward;
-mod routing;
+pub mod routing;
 mod upstreams;
 
 use std::io;
@@ -15,10 +15,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::net::{self, Listener, Net};
 use forward::Forwarder;
+use routing::{Routing, Stance};
 use upstreams::Upstreams;
 
 pub use forward::{REASON_HEADER, TARGET_HEADER};
-pub use routing::{CheckPlan, CheckResult, Route, Routing, Stance};
 
 /// How often the data plane looks for targets that came, left or drain, requests or none.
 const SWEEP: Duration = Duration::from_millis(100);

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::app::{INSTANCE_HEADER, VERSION_HEADER};
+use crate::app::VERSION_HEADER;
 use crate::balancer::{REASON_HEADER, TARGET_HEADER};
 use crate::lock::lock;
 use crate::net::Net;
@@ -110,8 +110,8 @@ pub enum Answer {
     Served {
         /// The status code.
         status: u16,
-        /// Which instance answered; empty when the answer did not say.
-        instance: String,
+        /// The target that answered, as the balancer names it; empty when it did not say.
+        target: String,
         /// Which version answered; empty when the answer did not say.
         version: String,
     },
@@ -119,8 +119,8 @@ pub enum Answer {
     Lost {
         /// A short sentence.
         cause: String,
-        /// The target that failed; empty when unknown.
-        instance: String,
+        /// The target that had the request, as the balancer names it; empty when unknown.
+        target: String,
     },
 }
 
@@ -255,8 +255,8 @@ impl Client {
         match body.collect().await {
             Ok(_) => judge(&head),
             Err(_) => {
-                let instance = text(&head.headers, INSTANCE_HEADER);
-                Answer::Lost { cause: "cut in the middle of its answer".to_owned(), instance }
+                let target = text(&head.headers, TARGET_HEADER);
+                Answer::Lost { cause: "cut in the middle of its answer".to_owned(), target }
             }
         }
     }
@@ -264,27 +264,19 @@ impl Client {
 
 fn judge(head: &http::response::Parts) -> Answer {
     let status = head.status.as_u16();
+    let target = text(&head.headers, TARGET_HEADER);
     if status < 500 {
-        return Answer::Served {
-            status,
-            instance: text(&head.headers, INSTANCE_HEADER),
-            version: text(&head.headers, VERSION_HEADER),
-        };
+        return Answer::Served { status, target, version: text(&head.headers, VERSION_HEADER) };
     }
-    match head.headers.contains_key(REASON_HEADER) {
-        true => Answer::Lost {
-            cause: format!("{status} from the balancer: {}", text(&head.headers, REASON_HEADER)),
-            instance: text(&head.headers, TARGET_HEADER),
-        },
-        false => Answer::Lost {
-            cause: format!("{status} from the application"),
-            instance: text(&head.headers, INSTANCE_HEADER),
-        },
-    }
+    let cause = match head.headers.contains_key(REASON_HEADER) {
+        true => format!("{status} from the balancer: {}", text(&head.headers, REASON_HEADER)),
+        false => format!("{status} from the application"),
+    };
+    Answer::Lost { cause, target }
 }
 
 fn lost(cause: String) -> Answer {
-    Answer::Lost { cause, instance: String::new() }
+    Answer::Lost { cause, target: String::new() }
 }
 
 fn text(headers: &HeaderMap, name: &str) -> String {

@@ -42,7 +42,7 @@ struct Bucket {
     lost: u64,
     /// Of the served requests, in microseconds.
     latencies: Vec<u32>,
-    /// By instance and version.
+    /// By target and version.
     served: BTreeMap<(String, String), u64>,
 }
 
@@ -59,13 +59,13 @@ impl Record {
     pub(super) fn ended(&mut self, outcome: Outcome) {
         let Outcome { due, latency, answer, .. } = outcome;
         match answer {
-            Answer::Served { instance, version, .. } => {
+            Answer::Served { target, version, .. } => {
                 self.progress.ok += 1;
                 let bucket = self.bucket(due);
                 bucket.latencies.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
-                *bucket.served.entry((instance, version)).or_default() += 1;
+                *bucket.served.entry((target, version)).or_default() += 1;
             }
-            Answer::Lost { cause, instance } => {
+            Answer::Lost { cause, target } => {
                 self.progress.lost += 1;
                 self.bucket(due).lost += 1;
                 if self.losses.len() < LOSSES_KEPT {
@@ -73,7 +73,7 @@ impl Record {
                         due_ms: milliseconds(due),
                         ended_ms: milliseconds(due + latency),
                         cause,
-                        instance,
+                        target,
                     });
                 }
             }
@@ -125,8 +125,8 @@ impl Bucket {
 }
 
 fn list(served: &BTreeMap<(String, String), u64>) -> Vec<Served> {
-    let served = served.iter().map(|((instance, version), requests)| Served {
-        instance: instance.clone(),
+    let served = served.iter().map(|((target, version), requests)| Served {
+        target: target.clone(),
         version: version.clone(),
         requests: *requests,
     });

@@ -40,11 +40,11 @@ pub struct Latency {
     pub max_ms: f64,
 }
 
-/// How many requests one version on one instance answered.
+/// How many requests one version behind one target answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Served {
-    /// The instance as it names itself; empty when answers did not say.
-    pub instance: String,
+    /// The target as the balancer names it, `127.77.0.1:8080`; empty when answers did not say.
+    pub target: String,
     /// The version as it names itself; empty when answers did not say.
     pub version: String,
     /// Requests answered.
@@ -60,8 +60,8 @@ pub struct Loss {
     pub ended_ms: u64,
     /// A short sentence.
     pub cause: String,
-    /// The target that failed; empty when unknown.
-    pub instance: String,
+    /// The target that had the request, as the balancer names it; empty when unknown.
+    pub target: String,
 }
 
 /// The requests that were due in one second, whenever they ended.

@@ -12,7 +12,7 @@ use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use real::RealNet;
+pub use real::{RealNet, allow_many_connections};
 pub use server::serve;
 pub use sim::SimNet;
 

@@ -174,8 +174,10 @@ fn cause(error: &(dyn Error + 'static)) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    match innermost.downcast_ref::<io::Error>() {
-        Some(error) => error.kind().to_string(),
-        None => innermost.to_string(),
+    match innermost.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(
+            kind @ (io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe),
+        ) => kind.to_string(),
+        Some(_) | None => innermost.to_string(),
     }
 }

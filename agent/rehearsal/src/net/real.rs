@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::sleep;
@@ -15,6 +16,15 @@ const BACKLOG: u32 = 1024;
 
 /// How long accepting rests when the process has run out of descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(20);
+
+/// Lets this process hold as many connections as the system allows it; returns how many.
+///
+/// A load with slow requests holds thousands of sockets, and a login shell starts at 1,024.
+pub fn allow_many_connections() -> io::Result<u64> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    Ok(most)
+}
 
 /// The machine's own network.
 #[derive(Debug, Clone, Copy, Default)]

@@ -58,7 +58,7 @@ async fn a_stall_neither_delays_the_schedule_nor_hides_in_the_latency() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_report_counts_by_second_instance_and_version() {
+async fn the_report_counts_by_second_target_and_version() {
     let mut stage = Stage::new(Arc::new(SimNet::new(22)), [77, 0], Options::default()).await;
     stage.serve(1, "v1").await;
     stage.serve(2, "v2").await;
@@ -72,8 +72,8 @@ async fn the_report_counts_by_second_instance_and_version() {
     assert_eq!(report.seconds.iter().map(|second| second.sent).sum::<u64>(), report.sent);
     assert_eq!(report.seconds.iter().map(|second| second.ok).sum::<u64>(), report.ok);
     let [one, two] = &report.served[..] else { panic!("{:?}", report.served) };
-    assert_eq!((&*one.instance, &*one.version), ("127.77.0.1", "v1"));
-    assert_eq!((&*two.instance, &*two.version), ("127.77.0.2", "v2"));
+    assert_eq!((&*one.target, &*one.version), ("127.77.0.1:8080", "v1"));
+    assert_eq!((&*two.target, &*two.version), ("127.77.0.2:8080", "v2"));
     assert!(one.requests.abs_diff(two.requests) <= 1);
     assert!(report.latency.p50_ms > 0.0 && report.latency.p50_ms <= report.latency.max_ms);
 

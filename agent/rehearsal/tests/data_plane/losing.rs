@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use hyper::Response;
 use hyper::body::Bytes;
-use pitcrew_rehearsal::balancer::{CheckResult, REASON_HEADER, Stance, TARGET_HEADER};
+use pitcrew_rehearsal::balancer::routing::{CheckResult, Stance};
+use pitcrew_rehearsal::balancer::{REASON_HEADER, TARGET_HEADER};
 use pitcrew_rehearsal::load::{Answer, Outcome};
 use pitcrew_rehearsal::net::SimNet;
 use tokio::time::sleep;
@@ -46,7 +47,7 @@ fn is_lost(outcome: &Outcome) -> bool {
 }
 
 fn is_served_by(outcome: &Outcome, by: &str) -> bool {
-    matches!(&outcome.answer, Answer::Served { instance, .. } if instance == by)
+    matches!(&outcome.answer, Answer::Served { target, .. } if target == by)
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +60,7 @@ async fn an_application_killed_in_service_loses_what_is_in_flight_and_what_is_mi
     let in_flight: BTreeSet<u64> = undisturbed
         .iter()
         .filter(|outcome| outcome.due + margin < KILLED && outcome.due + outcome.latency > KILLED)
-        .filter(|outcome| is_served_by(outcome, "127.77.0.1"))
+        .filter(|outcome| is_served_by(outcome, "127.77.0.1:8080"))
         .map(|outcome| outcome.number)
         .collect();
     assert!(in_flight.len() > 10, "{in_flight:?}");
@@ -74,7 +75,7 @@ async fn an_application_killed_in_service_loses_what_is_in_flight_and_what_is_mi
 
     let between = |outcome: &&Outcome| outcome.due > KILLED && outcome.due + margin < REMOVED;
     let misrouted = killed.iter().filter(between).filter(|outcome| is_lost(outcome)).count();
-    let routed = killed.iter().filter(between).filter(|o| is_served_by(o, "127.77.0.2")).count();
+    let routed = killed.iter().filter(between).filter(|o| is_served_by(o, "127.77.0.2:8080")).count();
     assert!(misrouted > 150 && misrouted.abs_diff(routed) <= 1, "{misrouted} and {routed}");
     assert_eq!(misrouted + routed, killed.iter().filter(between).count());
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use pitcrew_rehearsal::balancer::{IdleOnDrain, Stance};
+use pitcrew_rehearsal::balancer::IdleOnDrain;
+use pitcrew_rehearsal::balancer::routing::Stance;
 use pitcrew_rehearsal::load::Report;
 use pitcrew_rehearsal::net::RealNet;
 use tokio::time::{Instant, sleep};
@@ -78,9 +79,9 @@ async fn without_keep_alive_it_loses_nothing_either() {
 async fn a_deployment_that_does_not_drain_loses_requests_at_that_instance() {
     let report = roll(stage(3, Options::default()).await, false).await;
     assert!(report.lost > 20, "{report:?}");
-    let target = report.losses[0].instance.clone();
+    let target = report.losses[0].target.clone();
     assert!(target.ends_with(".3.1:8080"), "{target}");
-    assert!(report.losses.iter().all(|loss| loss.instance == target), "{report:?}");
+    assert!(report.losses.iter().all(|loss| loss.target == target), "{report:?}");
     let causes: Vec<_> = report.losses.iter().map(|loss| &*loss.cause).collect();
     assert!(causes.contains(&"502 from the balancer: connecting failed: connection refused"), "{causes:?}");
 }
