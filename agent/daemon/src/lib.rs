@@ -2,3 +2,7 @@
 
 pub mod config;
 pub mod doors;
+pub mod effect;
+pub mod intake;
+pub mod ledger;
+pub mod protocol;

@@ -15,11 +15,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .find(|(name, _)| *name == unit)
         .and_then(|(_, scale)| number.parse::<u64>().ok()?.checked_mul(*scale))
         .map(Duration::from_millis)
-        .ok_or_else(|| {
-            format!(
-                "`{text}` is no duration; write a whole number and its unit: 1500ms, 5s, 2m or 1h"
-            )
-        })
+        .ok_or_else(|| format!("`{text}` is no duration; write a whole number and its unit: 1500ms, 5s, 2m or 1h"))
 }
 
 /// Writes `duration` in the largest unit that loses nothing.
@@ -51,25 +47,11 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused_with_examples() {
-        let table = [
-            "",
-            "5",
-            "s",
-            "5 s",
-            "-5s",
-            "1.5s",
-            "5sec",
-            "5S",
-            "٥s",
-            "99999999999999999999s",
-            "18446744073709551615h",
-        ];
+        let table =
+            ["", "5", "s", "5 s", "-5s", "1.5s", "5sec", "5S", "٥s", "99999999999999999999s", "18446744073709551615h"];
         for text in table {
             let error = parse(text).unwrap_err();
-            assert!(
-                error.contains(&format!("`{text}`")) && error.contains("2m"),
-                "{error}"
-            );
+            assert!(error.contains(&format!("`{text}`")) && error.contains("2m"), "{error}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Uri;
-use pitcrew_core::settings::{OnNotice, Settings as Core};
+use pitcrew_core::settings::{OnAdvice, OnNotice, Settings as Core};
 
 use super::Settings;
 use super::origin::{Chosen, Origin};
@@ -12,7 +12,7 @@ use super::probe::{self, ProbeKeys};
 use super::read::{Reader, Table};
 use super::settings::{Aws, Imds, Log, LogFormat, LogLevel};
 use super::show::Row;
-use super::value::{Period, TargetGroup, TrafficOwner, Value};
+use super::value::{OnWithdrawn, Period, TargetGroup, TrafficOwner, Value};
 
 macro_rules! sections {
     ($($name:literal $section:ident: $Section:ident {
@@ -131,6 +131,13 @@ sections! {
         hook_timeout: Period = Period(Duration::from_secs(15 * 60)),
         on_notice: OnNotice = Core::default().on_notice,
     }
+    "leaving" leaving: Leaving {
+        budget: Period = Period(Core::default().leave_budget),
+        hibernate_budget: Period = Period(Core::default().hibernate_budget),
+        on_rebalance: OnAdvice = Core::default().on_rebalance,
+        on_withdrawn: OnWithdrawn = OnWithdrawn::of(Core::default().return_when_withdrawn),
+        remove_tags: bool = Core::default().remove_tags,
+    }
     "imds" imds: ImdsKeys {
         poll: Period = Period(Duration::from_secs(1)),
         timeout: Period = Period(Duration::from_secs(1)),
@@ -171,12 +178,15 @@ impl Merged {
                 ask_after: self.deployment.ask_after.value.0,
                 assume_dead_after: self.deployment.assume_dead_after.value.0,
                 on_notice: self.deployment.on_notice.value,
+                return_when_withdrawn: self.leaving.on_withdrawn.value == OnWithdrawn::Return,
+                on_rebalance: self.leaving.on_rebalance.value,
+                leave_budget: self.leaving.budget.value.0,
+                hibernate_budget: self.leaving.hibernate_budget.value.0,
+                remove_tags: self.leaving.remove_tags.value,
                 probes: thresholds,
                 seed: Core::default().seed,
             },
-            target_groups: (self.traffic.target_groups.value.into_iter())
-                .map(|group| group.0)
-                .collect(),
+            target_groups: (self.traffic.target_groups.value.into_iter()).map(|group| group.0).collect(),
             probes,
             hook_timeout: self.deployment.hook_timeout.value.0,
             imds: Imds {
@@ -190,10 +200,7 @@ impl Merged {
                 timeout: self.aws.timeout.value.0,
             },
             socket_group: self.socket.group.value,
-            log: Log {
-                format: self.log.format.value,
-                level: self.log.level.value,
-            },
+            log: Log { format: self.log.format.value, level: self.log.level.value },
         }
     }
 }

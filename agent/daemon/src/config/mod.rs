@@ -24,11 +24,7 @@ pub use origin::Complaint;
 pub use settings::{Aws, Check, Imds, Log, LogFormat, LogLevel, Probe, Settings, Statuses};
 
 /// Where files are looked for when nobody says otherwise, the least important first.
-pub const DIRECTORIES: [&str; 3] = [
-    "/usr/lib/pitcrew/config.d",
-    "/run/pitcrew/config.d",
-    "/etc/pitcrew/config.d",
-];
+pub const DIRECTORIES: [&str; 3] = ["/usr/lib/pitcrew/config.d", "/run/pitcrew/config.d", "/etc/pitcrew/config.d"];
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -71,10 +67,7 @@ pub fn load(directories: &[PathBuf]) -> Result<Merged, ConfigError> {
     let mut merged = keys::Fragment::default();
     let mut complaints = Vec::new();
     for path in files.into_values() {
-        let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::Read {
-            path: path.clone(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
         match read::fragment(&path, &text) {
             Ok(fragment) => merged = merged.then(fragment),
             Err(more) => complaints.extend(more),
@@ -92,24 +85,15 @@ enum Absent {
 }
 
 /// Adds the directory's `*.toml` by name, hiding those of the same name; editors' dot files are not ours.
-fn collect(
-    directory: &Path,
-    absent: Absent,
-    files: &mut BTreeMap<OsString, PathBuf>,
-) -> Result<(), ConfigError> {
-    let unreadable = |source| ConfigError::Read {
-        path: directory.to_owned(),
-        source,
-    };
+fn collect(directory: &Path, absent: Absent, files: &mut BTreeMap<OsString, PathBuf>) -> Result<(), ConfigError> {
+    let unreadable = |source| ConfigError::Read { path: directory.to_owned(), source };
     let entries = match (std::fs::read_dir(directory), absent) {
         (Err(error), Absent::IsEmpty) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         (entries, Absent::IsEmpty | Absent::IsAnError) => entries.map_err(unreadable)?,
     };
     for entry in entries {
         let path = entry.map_err(unreadable)?.path();
-        let is_toml = path
-            .extension()
-            .is_some_and(|extension| extension == "toml");
+        let is_toml = path.extension().is_some_and(|extension| extension == "toml");
         match path.file_name() {
             Some(name) if is_toml && !name.as_encoded_bytes().starts_with(b".") => {
                 files.insert(name.to_owned(), path);

@@ -39,11 +39,7 @@ pub struct Complaint {
 
 impl fmt::Display for Complaint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            path,
-            line,
-            sentence,
-        } = self;
+        let Self { path, line, sentence } = self;
         write!(f, "{}:{line}: {sentence}", path.display())
     }
 }

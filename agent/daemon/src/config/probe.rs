@@ -12,17 +12,8 @@ use super::show::Row;
 use super::value::{Count, Period, Value};
 
 const SECTION: &str = "health.probe";
-const KEYS: [&str; 9] = [
-    "name",
-    "http",
-    "expect",
-    "tcp",
-    "command",
-    "interval",
-    "timeout",
-    "healthy_threshold",
-    "unhealthy_threshold",
-];
+const KEYS: [&str; 9] =
+    ["name", "http", "expect", "tcp", "command", "interval", "timeout", "healthy_threshold", "unhealthy_threshold"];
 
 /// One probe: complete and consistent.
 #[derive(Clone, Debug)]
@@ -49,18 +40,9 @@ pub(super) fn read(reader: &Reader<'_>, mut health: Table<'_>) -> Vec<Chosen<Pro
         let Some(probe) = one(reader, line, table) else {
             continue;
         };
-        match probes
-            .iter()
-            .any(|other| other.value.name() == probe.name())
-        {
-            true => reader.complain(
-                line,
-                format!("there are two probes `{}`; names are unique", probe.name()),
-            ),
-            false => probes.push(Chosen {
-                value: probe,
-                origin: reader.at(line),
-            }),
+        match probes.iter().any(|other| other.value.name() == probe.name()) {
+            true => reader.complain(line, format!("there are two probes `{}`; names are unique", probe.name())),
+            false => probes.push(Chosen { value: probe, origin: reader.at(line) }),
         }
     }
     health.refuse_the_rest(reader, &["probe"]);
@@ -83,17 +65,15 @@ fn one(reader: &Reader<'_>, line: usize, mut table: Table<'_>) -> Option<ProbeKe
         reader.complain(line, format!("[[{SECTION}]] needs a `name`"));
         return None;
     };
-    let complain =
-        |sentence: &str| reader.complain(line, format!("probe `{}` {sentence}", name.value));
+    let complain = |sentence: &str| reader.complain(line, format!("probe `{}` {sentence}", name.value));
     let check = match (http, tcp, command) {
         (Some(url), None, None) if url.value.scheme_str() != Some("http") => {
             complain("asks its own host: `http` must begin with http://");
             return None;
         }
-        (Some(url), None, None) => Check::Http {
-            url: url.value,
-            expect: expect.map_or_else(Statuses::success, |expect| expect.value),
-        },
+        (Some(url), None, None) => {
+            Check::Http { url: url.value, expect: expect.map_or_else(Statuses::success, |expect| expect.value) }
+        }
         (None, _, _) if expect.is_some() => {
             complain("has `expect`, which belongs to `http`");
             return None;
@@ -102,26 +82,20 @@ fn one(reader: &Reader<'_>, line: usize, mut table: Table<'_>) -> Option<ProbeKe
             complain("needs `tcp` in the form \"HOST:PORT\"");
             return None;
         }
-        (None, Some(address), None) => Check::Tcp {
-            address: address.value,
-        },
+        (None, Some(address), None) => Check::Tcp { address: address.value },
         (None, None, Some(command)) if command.value.is_empty() => {
             complain("has an empty `command`; write the program and its arguments");
             return None;
         }
-        (None, None, Some(command)) => Check::Command {
-            command: command.value,
-        },
+        (None, None, Some(command)) => Check::Command { command: command.value },
         (None, None, None) | (Some(_), _, _) | (_, Some(_), Some(_)) => {
             complain("needs exactly one of `http`, `tcp` and `command`");
             return None;
         }
     };
-    let seconds = |chosen: Option<Chosen<Period>>, default| {
-        chosen.map_or(Duration::from_secs(default), |period| period.value.0)
-    };
-    let count =
-        |chosen: Option<Chosen<Count>>, default| chosen.map_or(default, |count| count.value.0);
+    let seconds =
+        |chosen: Option<Chosen<Period>>, default| chosen.map_or(Duration::from_secs(default), |period| period.value.0);
+    let count = |chosen: Option<Chosen<Count>>, default| chosen.map_or(default, |count| count.value.0);
     let default = Thresholds::default();
     Some(ProbeKeys {
         probe: Probe {
@@ -138,9 +112,9 @@ fn one(reader: &Reader<'_>, line: usize, mut table: Table<'_>) -> Option<ProbeKe
 }
 
 fn is_host_and_port(address: &str) -> bool {
-    address.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-    })
+    address
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 /// The probe's keys as they would be written in full.

@@ -15,17 +15,10 @@ use super::value::Value;
 /// Reads what `text`, the content of the file at `path`, says; or everything that is wrong with it.
 pub(super) fn fragment(path: &Path, text: &str) -> Result<Fragment, Vec<Complaint>> {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let reader = Reader {
-        path: path.into(),
-        text,
-        complaints: RefCell::default(),
-    };
+    let reader = Reader { path: path.into(), text, complaints: RefCell::default() };
     for error in &errors {
         let at = error.span().map_or(0, |span| span.start);
-        reader.complain(
-            reader.line(at),
-            format!("this is no TOML: {}", error.message()),
-        );
+        reader.complain(reader.line(at), format!("this is no TOML: {}", error.message()));
     }
     // What cannot be parsed would only be complained of twice.
     if !errors.is_empty() {
@@ -49,11 +42,7 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// Notes that something is wrong.
     pub(super) fn complain(&self, line: usize, sentence: String) {
-        self.complaints.borrow_mut().push(Complaint {
-            path: self.path.clone(),
-            line,
-            sentence,
-        });
+        self.complaints.borrow_mut().push(Complaint { path: self.path.clone(), line, sentence });
     }
 
     pub(super) fn line(&self, offset: usize) -> usize {
@@ -79,21 +68,13 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn of(name: &str, table: &'a DeTable<'a>) -> Self {
-        let entries = table
-            .iter()
-            .map(|(key, value)| (key.get_ref().as_ref(), (key.span().start, value.get_ref())));
-        Self {
-            name: name.to_owned(),
-            entries: entries.collect(),
-        }
+        let entries = table.iter().map(|(key, value)| (key.get_ref().as_ref(), (key.span().start, value.get_ref())));
+        Self { name: name.to_owned(), entries: entries.collect() }
     }
 
     /// Takes the table `[key]`; an absent one is empty.
     pub(super) fn section(&mut self, reader: &Reader<'_>, key: &str) -> Table<'a> {
-        let empty = Table {
-            name: key.to_owned(),
-            entries: BTreeMap::new(),
-        };
+        let empty = Table { name: key.to_owned(), entries: BTreeMap::new() };
         match self.entries.remove(key) {
             None => empty,
             Some((_, DeValue::Table(table))) => Table::of(key, table),
@@ -110,10 +91,7 @@ impl<'a> Table<'a> {
         let (at, value) = self.entries.remove(key)?;
         let line = reader.line(at);
         match T::read(value) {
-            Ok(value) => Some(Chosen {
-                value,
-                origin: reader.at(line),
-            }),
+            Ok(value) => Some(Chosen { value, origin: reader.at(line) }),
             Err(why) => {
                 reader.complain(line, format!("`{}`: {why}", self.path_of(key)));
                 None

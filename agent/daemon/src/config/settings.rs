@@ -140,9 +140,7 @@ impl Statuses {
 
     /// Whether `status` is one of them.
     pub fn contains(&self, status: u16) -> bool {
-        self.0
-            .iter()
-            .any(|&(first, last)| (first..=last).contains(&status))
+        self.0.iter().any(|&(first, last)| (first..=last).contains(&status))
     }
 }
 
@@ -159,9 +157,7 @@ impl FromStr for Statuses {
                 Some((first, last)) => Ok((status(first)?, status(last)?)),
                 None => Ok((status(part)?, status(part)?)),
             })
-            .map(|range| {
-                range.and_then(|(first, last)| (first <= last).then_some((first, last)).ok_or(()))
-            })
+            .map(|range| range.and_then(|(first, last)| (first <= last).then_some((first, last)).ok_or(())))
             .collect::<Result<_, _>>()
             .map(Self)
     }

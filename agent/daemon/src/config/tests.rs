@@ -3,7 +3,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use expect_test::expect;
-use pitcrew_core::settings::{OnNotice, Thresholds};
+use pitcrew_core::settings::{OnAdvice, OnNotice, Thresholds};
 use pitcrew_core::wire::Owner;
 use tempfile::TempDir;
 
@@ -34,53 +34,33 @@ fn settings(text: &str) -> Settings {
 fn complaints(text: &str) -> String {
     let directory = directory(&[("a.toml", text)]);
     let error = load(&[directory.path().to_owned()]).unwrap_err();
-    error
-        .to_string()
-        .replace(&format!("{}/", directory.path().display()), "")
+    error.to_string().replace(&format!("{}/", directory.path().display()), "")
 }
 
 #[test]
 fn the_shipped_files_are_the_defaults() {
-    assert_eq!(
-        load(&[shipped()]).unwrap().into_settings(),
-        Settings::default()
-    );
+    assert_eq!(load(&[shipped()]).unwrap().into_settings(), Settings::default());
 }
 
 #[test]
 fn the_shipped_files_mention_every_key() {
-    let text: String = fs::read_dir(shipped())
-        .unwrap()
-        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
-        .collect();
+    let text: String =
+        fs::read_dir(shipped()).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
     // What is a comment there because it has no default is a key all the same.
-    let text =
-        text.replace("\n# [[health", "\n[[health")
-            .lines()
-            .fold(String::new(), |text, line| {
-                let is_key = |line: &str| {
-                    line.split_once(" = ")
-                        .is_some_and(|(key, _)| !key.contains(' '))
-                };
-                match line.strip_prefix("# ") {
-                    Some(key) if is_key(key) => text + key + "\n",
-                    Some(_) | None => text + line + "\n",
-                }
-            });
+    let text = text.replace("\n# [[health", "\n[[health").lines().fold(String::new(), |text, line| {
+        let is_key = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        match line.strip_prefix("# ") {
+            Some(key) if is_key(key) => text + key + "\n",
+            Some(_) | None => text + line + "\n",
+        }
+    });
     let written = load_one(&text).unwrap();
     let missing: Vec<_> = (written.rows().into_iter())
         .filter(|row| row.origin == origin::Origin::Default)
         .map(|row| format!("{}.{}", row.section, row.key))
         .collect();
-    assert!(
-        missing.is_empty(),
-        "packaging/config.d does not mention {missing:?}"
-    );
-    assert_eq!(
-        written.into_settings().probes.len(),
-        1,
-        "the probe in the manual is read"
-    );
+    assert!(missing.is_empty(), "packaging/config.d does not mention {missing:?}");
+    assert_eq!(written.into_settings().probes.len(), 1, "the probe in the manual is read");
 }
 
 #[test]
@@ -91,6 +71,7 @@ fn every_key_reaches_the_settings() {
         drain = { settle = "0s", quiet_period = "250ms" }
         return = { within = "3m" }
         deployment = { ask_after = "31s", assume_dead_after = "2h", hook_timeout = "16m", on_notice = "refuse" }
+        leaving = { budget = "90s", hibernate_budget = "8s", on_rebalance = "drain", on_withdrawn = "return", remove_tags = true }
         imds = { poll = "2s", timeout = "3s", endpoint = "http://127.0.0.1:1338" }
         aws = { region = "eu-west-1", endpoint_url = "http://127.0.0.1:4566", timeout = "6s" }
         socket = { group = "deploy" }
@@ -111,73 +92,36 @@ fn every_key_reaches_the_settings() {
         command = ["/usr/bin/check", "--fast"]
         "#,
     );
-    let [app, port, script] = settings.probes.as_slice() else {
-        panic!("three probes")
-    };
-    let Check::Http { url, expect } = &app.check else {
-        panic!("an http probe")
-    };
+    let [app, port, script] = settings.probes.as_slice() else { panic!("three probes") };
+    let Check::Http { url, expect } = &app.check else { panic!("an http probe") };
     assert_eq!(url, "http://127.0.0.1:8080/health");
-    let good: Vec<u16> = (100..600)
-        .filter(|status| expect.contains(*status))
-        .collect();
+    let good: Vec<u16> = (100..600).filter(|status| expect.contains(*status)).collect();
     assert_eq!(good, [200, 204, 205, 206]);
-    assert_eq!(
-        (app.interval, app.timeout),
-        (Duration::from_secs(5), Duration::from_millis(700))
-    );
-    assert_eq!(
-        port.check,
-        Check::Tcp {
-            address: "127.0.0.1:8080".into()
-        }
-    );
-    assert_eq!(
-        script.check,
-        Check::Command {
-            command: vec!["/usr/bin/check".into(), "--fast".into()]
-        }
-    );
-    assert_eq!(
-        settings.core.probes[&app.name],
-        Thresholds {
-            healthy: 3,
-            unhealthy: 4
-        }
-    );
+    assert_eq!((app.interval, app.timeout), (Duration::from_secs(5), Duration::from_millis(700)));
+    assert_eq!(port.check, Check::Tcp { address: "127.0.0.1:8080".into() });
+    assert_eq!(script.check, Check::Command { command: vec!["/usr/bin/check".into(), "--fast".into()] });
+    assert_eq!(settings.core.probes[&app.name], Thresholds { healthy: 3, unhealthy: 4 });
     assert_eq!(settings.core.probes[&port.name], Thresholds::default());
 
     let core = &settings.core;
     assert_eq!(core.owner, Some(Owner::CodeDeploy));
     assert!(!core.keep_last_healthy);
-    assert_eq!(
-        (core.settle, core.quiet_period),
-        (Duration::ZERO, Duration::from_millis(250))
-    );
+    assert_eq!((core.settle, core.quiet_period), (Duration::ZERO, Duration::from_millis(250)));
     assert_eq!(core.return_within, Duration::from_secs(180));
-    assert_eq!(
-        (core.ask_after, core.assume_dead_after),
-        (Duration::from_secs(31), Duration::from_secs(7200))
-    );
+    assert_eq!((core.ask_after, core.assume_dead_after), (Duration::from_secs(31), Duration::from_secs(7200)));
     assert_eq!(core.on_notice, OnNotice::Refuse);
+    assert_eq!((core.leave_budget, core.hibernate_budget), (Duration::from_secs(90), Duration::from_secs(8)));
+    assert_eq!(core.on_rebalance, OnAdvice::Drain);
+    assert!(core.return_when_withdrawn && core.remove_tags);
     assert_eq!(settings.hook_timeout, Duration::from_secs(960));
     assert_eq!(settings.target_groups.len(), 2);
     assert_eq!(settings.imds.endpoint.unwrap(), "http://127.0.0.1:1338");
-    assert_eq!(
-        (settings.imds.poll, settings.imds.timeout),
-        (Duration::from_secs(2), Duration::from_secs(3))
-    );
+    assert_eq!((settings.imds.poll, settings.imds.timeout), (Duration::from_secs(2), Duration::from_secs(3)));
     assert_eq!(settings.aws.region.as_deref(), Some("eu-west-1"));
     assert_eq!(settings.aws.endpoint_url.unwrap(), "http://127.0.0.1:4566");
     assert_eq!(settings.aws.timeout, Duration::from_secs(6));
     assert_eq!(settings.socket_group, "deploy");
-    assert_eq!(
-        settings.log,
-        Log {
-            format: LogFormat::Json,
-            level: LogLevel::Debug
-        }
-    );
+    assert_eq!(settings.log, Log { format: LogFormat::Json, level: LogLevel::Debug });
 }
 
 #[test]
@@ -191,7 +135,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         a.toml:10: `imds.poll`: 1ms is too short; the least is 100ms
         a.toml:11: `imds.endpoint`: `169.254.169.254` is no address; write it as http://HOST[:PORT][/PATH]
         a.toml:13: `socket.group`: must not be empty; leave the key out instead
-        a.toml:14: unknown section `drian`; there are traffic, drain, return, deployment, imds, aws, socket, log, health"#]]
+        a.toml:14: unknown section `drian`; there are traffic, drain, return, deployment, leaving, imds, aws, socket, log, health"#]]
     .assert_eq(&complaints(
         r#"
 [traffic]
@@ -264,19 +208,14 @@ fn an_owner_that_is_not_built_yet_is_refused_as_such() {
 #[test]
 fn what_is_no_toml_is_said_once_per_place() {
     let complaints = complaints("[traffic\nowner = \"auto\"\n");
-    assert!(
-        complaints.starts_with("a.toml:1: this is no TOML: "),
-        "{complaints}"
-    );
+    assert!(complaints.starts_with("a.toml:1: this is no TOML: "), "{complaints}");
     assert_eq!(complaints.lines().count(), 1, "{complaints}");
 }
 
 #[test]
 fn complaints_of_several_files_come_together() {
     let directory = directory(&[("a.toml", "x = 1"), ("b.toml", "y = 1")]);
-    let error = load(&[directory.path().to_owned()])
-        .unwrap_err()
-        .to_string();
+    let error = load(&[directory.path().to_owned()]).unwrap_err().to_string();
     assert!(error.contains("a.toml:1: unknown section `x`"), "{error}");
     assert!(error.contains("b.toml:1: unknown section `y`"), "{error}");
 }
@@ -284,10 +223,7 @@ fn complaints_of_several_files_come_together() {
 #[test]
 fn the_later_file_wins_key_by_key_and_a_file_of_the_same_name_is_hidden() {
     let vendor = directory(&[
-        (
-            "10-a.toml",
-            "drain = { settle = \"1s\", quiet_period = \"1s\" }",
-        ),
+        ("10-a.toml", "drain = { settle = \"1s\", quiet_period = \"1s\" }"),
         ("20-b.toml", "return.within = \"1m\""),
     ]);
     let admin = directory(&[
@@ -300,37 +236,19 @@ fn the_later_file_wins_key_by_key_and_a_file_of_the_same_name_is_hidden() {
     let settings = merged.into_settings();
     assert_eq!(settings.core.settle, Duration::from_secs(9));
     assert_eq!(settings.core.quiet_period, Duration::from_secs(1));
-    assert_eq!(
-        settings.core.return_within,
-        Settings::default().core.return_within
-    );
+    assert_eq!(settings.core.return_within, Settings::default().core.return_within);
     assert_eq!(settings.log.level, LogLevel::Debug);
 }
 
 #[test]
 fn a_probe_of_the_same_name_is_replaced_whole() {
     let directory = directory(&[
-        (
-            "a.toml",
-            "[[health.probe]]\nname = \"app\"\ntcp = \"127.0.0.1:80\"\ninterval = \"9s\"",
-        ),
-        (
-            "b.toml",
-            "[[health.probe]]\nname = \"app\"\ncommand = [\"true\"]",
-        ),
+        ("a.toml", "[[health.probe]]\nname = \"app\"\ntcp = \"127.0.0.1:80\"\ninterval = \"9s\""),
+        ("b.toml", "[[health.probe]]\nname = \"app\"\ncommand = [\"true\"]"),
     ]);
-    let settings = load(&[directory.path().to_owned()])
-        .unwrap()
-        .into_settings();
-    let [app] = settings.probes.as_slice() else {
-        panic!("one probe")
-    };
-    assert_eq!(
-        app.check,
-        Check::Command {
-            command: vec!["true".into()]
-        }
-    );
+    let settings = load(&[directory.path().to_owned()]).unwrap().into_settings();
+    let [app] = settings.probes.as_slice() else { panic!("one probe") };
+    assert_eq!(app.check, Check::Command { command: vec!["true".into()] });
     assert_eq!(app.interval, Duration::from_secs(2));
 }
 
@@ -338,10 +256,7 @@ fn a_probe_of_the_same_name_is_replaced_whole() {
 fn a_directory_that_was_asked_for_must_exist() {
     let absent = directory(&[]).path().join("absent");
     let error = load(std::slice::from_ref(&absent)).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("failed to read `{}`", absent.display())
-    );
+    assert_eq!(error.to_string(), format!("failed to read `{}`", absent.display()));
 }
 
 #[test]
@@ -349,20 +264,10 @@ fn what_is_shown_can_be_read_again() {
     let text = "drain.settle = \"7s\"\n[[health.probe]]\nname = \"app\"\ncommand = [\"a\", \"b \\\"c\\\"\"]";
     let merged = load_one(text).unwrap();
     let shown = merged.to_toml();
+    assert!(shown.lines().any(|line| line.starts_with("settle = \"7s\"") && line.ends_with("a.toml:1")), "{shown}");
     assert!(
-        shown
-            .lines()
-            .any(|line| line.starts_with("settle = \"7s\"") && line.ends_with("a.toml:1")),
+        shown.lines().any(|line| line.starts_with("quiet_period = \"2s\"") && line.ends_with("# default")),
         "{shown}"
     );
-    assert!(
-        shown
-            .lines()
-            .any(|line| line.starts_with("quiet_period = \"2s\"") && line.ends_with("# default")),
-        "{shown}"
-    );
-    assert_eq!(
-        load_one(&shown).unwrap().into_settings(),
-        merged.into_settings()
-    );
+    assert_eq!(load_one(&shown).unwrap().into_settings(), merged.into_settings());
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Uri;
-use pitcrew_core::settings::OnNotice;
+use pitcrew_core::settings::{OnAdvice, OnNotice};
 use pitcrew_core::wire::Owner;
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
@@ -21,8 +21,7 @@ pub(super) trait Value: Sized {
 
 impl Value for bool {
     fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        toml.as_bool()
-            .ok_or_else(|| expected("true or false", toml))
+        toml.as_bool().ok_or_else(|| expected("true or false", toml))
     }
 
     fn show(&self) -> Json {
@@ -84,10 +83,7 @@ impl Value for Period {
     fn read(toml: &DeValue<'_>) -> Result<Self, String> {
         let period = Duration::read(toml)?;
         match period < Duration::from_millis(100) {
-            true => Err(format!(
-                "{} is too short; the least is 100ms",
-                duration::written(period)
-            )),
+            true => Err(format!("{} is too short; the least is 100ms", duration::written(period))),
             false => Ok(Self(period)),
         }
     }
@@ -118,9 +114,10 @@ impl Value for Count {
 impl Value for Uri {
     fn read(toml: &DeValue<'_>) -> Result<Self, String> {
         let text = String::read(toml)?;
-        let uri = text.parse::<Uri>().ok().filter(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
-        });
+        let uri = text
+            .parse::<Uri>()
+            .ok()
+            .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
         uri.ok_or_else(|| format!("`{text}` is no address; write it as http://HOST[:PORT][/PATH]"))
     }
 
@@ -133,8 +130,7 @@ impl Value for Statuses {
     fn read(toml: &DeValue<'_>) -> Result<Self, String> {
         let text = String::read(toml)?;
         let allowed = "write statuses from 100 to 599: \"200\", \"200,202\" or \"200-399\"";
-        text.parse()
-            .map_err(|()| format!("`{text}` names no HTTP statuses; {allowed}"))
+        text.parse().map_err(|()| format!("`{text}` names no HTTP statuses; {allowed}"))
     }
 
     fn show(&self) -> Json {
@@ -150,15 +146,10 @@ impl Value for TargetGroup {
     fn read(toml: &DeValue<'_>) -> Result<Self, String> {
         let text = String::read(toml)?;
         let is_arn = text.starts_with("arn:") && text.contains(":targetgroup/");
-        let is_name = text.len() <= 32
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let is_name = text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         match is_arn || is_name {
             true => Ok(Self(text)),
-            false => Err(format!(
-                "`{text}` is neither a target group's ARN (arn:…:targetgroup/…) nor its name"
-            )),
+            false => Err(format!("`{text}` is neither a target group's ARN (arn:…:targetgroup/…) nor its name")),
         }
     }
 
@@ -175,19 +166,10 @@ impl Value for TrafficOwner {
     fn read(toml: &DeValue<'_>) -> Result<Self, String> {
         if toml.as_str() == Some("elastigroup") {
             let instead = "use \"auto\", \"pitcrew\" or \"codedeploy\"";
-            return Err(format!(
-                "\"elastigroup\" is not built into this version; {instead}"
-            ));
+            return Err(format!("\"elastigroup\" is not built into this version; {instead}"));
         }
-        word(
-            toml,
-            &[
-                ("auto", None),
-                ("pitcrew", Some(Owner::Pitcrew)),
-                ("codedeploy", Some(Owner::CodeDeploy)),
-            ],
-        )
-        .map(Self)
+        word(toml, &[("auto", None), ("pitcrew", Some(Owner::Pitcrew)), ("codedeploy", Some(Owner::CodeDeploy))])
+            .map(Self)
     }
 
     fn show(&self) -> Json {
@@ -201,10 +183,7 @@ impl Value for TrafficOwner {
 
 impl Value for OnNotice {
     fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        word(
-            toml,
-            &[("finish", OnNotice::Finish), ("refuse", OnNotice::Refuse)],
-        )
+        word(toml, &[("finish", OnNotice::Finish), ("refuse", OnNotice::Refuse)])
     }
 
     fn show(&self) -> Json {
@@ -215,16 +194,50 @@ impl Value for OnNotice {
     }
 }
 
+impl Value for OnAdvice {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        let words = [("ignore", OnAdvice::Ignore), ("mark", OnAdvice::Mark), ("drain", OnAdvice::Drain)];
+        word(toml, &words)
+    }
+
+    fn show(&self) -> Json {
+        match self {
+            OnAdvice::Ignore => json!("ignore"),
+            OnAdvice::Mark => json!("mark"),
+            OnAdvice::Drain => json!("drain"),
+        }
+    }
+}
+
+/// `leaving.on_withdrawn`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnWithdrawn {
+    Stay,
+    Return,
+}
+
+impl OnWithdrawn {
+    pub(super) fn of(returns: bool) -> Self {
+        if returns { OnWithdrawn::Return } else { OnWithdrawn::Stay }
+    }
+}
+
+impl Value for OnWithdrawn {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        word(toml, &[("stay", OnWithdrawn::Stay), ("return", OnWithdrawn::Return)])
+    }
+
+    fn show(&self) -> Json {
+        match self {
+            OnWithdrawn::Stay => json!("stay"),
+            OnWithdrawn::Return => json!("return"),
+        }
+    }
+}
+
 impl Value for LogFormat {
     fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        word(
-            toml,
-            &[
-                ("auto", LogFormat::Auto),
-                ("text", LogFormat::Text),
-                ("json", LogFormat::Json),
-            ],
-        )
+        word(toml, &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)])
     }
 
     fn show(&self) -> Json {
@@ -265,10 +278,7 @@ impl Value for LogLevel {
 fn word<T: Copy>(toml: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, String> {
     let found = words.iter().find(|(word, _)| toml.as_str() == Some(word));
     found.map(|(_, value)| *value).ok_or_else(|| {
-        let words: Vec<_> = words
-            .iter()
-            .map(|(word, _)| format!("\"{word}\""))
-            .collect();
+        let words: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         expected(&format!("one of {}", words.join(", ")), toml)
     })
 }

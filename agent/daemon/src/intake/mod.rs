@@ -1,0 +1,3 @@
+//! Hears the world: each module turns one source into events for the engine.
+
+pub mod socket;
