@@ -6,10 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 /// The binary data within `input`; `input` itself where it is not armoured, `None` where the armour is broken.
 pub(super) fn decode(input: &[u8], what: &str) -> Option<Vec<u8>> {
     const BEGIN: &str = "-----BEGIN PGP ";
-    let Some(text) = std::str::from_utf8(input)
-        .ok()
-        .filter(|text| text.contains(BEGIN))
-    else {
+    let Some(text) = std::str::from_utf8(input).ok().filter(|text| text.contains(BEGIN)) else {
         return Some(input.to_vec());
     };
     let mut lines = text.lines().map(str::trim_end);

@@ -10,11 +10,12 @@ mod signature;
 
 use ring::digest;
 use ring::signature::{
-    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RsaPublicKeyComponents,
+    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, RsaPublicKeyComponents,
 };
 
 use crate::time::calendar_date;
+pub(crate) use packet::hex;
 use packet::{Packet, Reader};
 use signature::{Kind, Signature};
 
@@ -81,33 +82,19 @@ pub struct PublicKey {
 ///
 /// # Errors
 /// [`SignatureError`]: unreadable, unknown key, made outside of the key's life, or not of this data.
-pub fn verify(
-    keys: &[PublicKey],
-    signature: &[u8],
-    data: &[u8],
-) -> Result<Verified, SignatureError> {
-    let bytes = armor::decode(signature, "SIGNATURE")
-        .ok_or(SignatureError::Malformed("signature armour"))?;
+pub fn verify(keys: &[PublicKey], signature: &[u8], data: &[u8]) -> Result<Verified, SignatureError> {
+    let bytes = armor::decode(signature, "SIGNATURE").ok_or(SignatureError::Malformed("signature armour"))?;
     let Some(Packet::Signature(body)) = Reader::new(&bytes).next() else {
         return Err(SignatureError::Malformed("signature"));
     };
     let signature = Signature::parse(body)?;
     if signature.kind != Kind::Binary {
-        return Err(SignatureError::Malformed(
-            "signature: it does not cover a file",
-        ));
+        return Err(SignatureError::Malformed("signature: it does not cover a file"));
     }
-    let key = keys
-        .iter()
-        .find(|key| signature.names(&key.fingerprint))
-        .ok_or_else(|| SignatureError::UnknownKey {
-            signer: signature.signer(),
-            trusted: keys
-                .iter()
-                .map(PublicKey::fingerprint)
-                .collect::<Vec<_>>()
-                .join(", "),
-        })?;
+    let key = keys.iter().find(|key| signature.names(&key.fingerprint)).ok_or_else(|| SignatureError::UnknownKey {
+        signer: signature.signer(),
+        trusted: keys.iter().map(PublicKey::fingerprint).collect::<Vec<_>>().join(", "),
+    })?;
     if !key.lived_at(signature.created) {
         return Err(SignatureError::OutsideKeyLifetime {
             fingerprint: key.fingerprint(),
@@ -117,9 +104,7 @@ pub fn verify(
         });
     }
     if !key.signed(&signature, data) {
-        return Err(SignatureError::Mismatch {
-            fingerprint: key.fingerprint(),
-        });
+        return Err(SignatureError::Mismatch { fingerprint: key.fingerprint() });
     }
     Ok(Verified {
         signed_at: signature.created,
@@ -152,15 +137,11 @@ impl PublicKey {
                     let Ok(certification) = Signature::parse(certification) else {
                         continue;
                     };
-                    if certification.kind != Kind::Certification
-                        || !certification.names(&key.fingerprint)
-                    {
+                    if certification.kind != Kind::Certification || !certification.names(&key.fingerprint) {
                         continue;
                     }
                     if !key.signed(&certification, &certified(body, id)) {
-                        return Err(SignatureError::Malformed(
-                            "public key: its self-signature does not hold",
-                        ));
+                        return Err(SignatureError::Malformed("public key: its self-signature does not hold"));
                     }
                     key.user_id = String::from_utf8_lossy(id).into_owned();
                     key.expires = certification.key_lifetime.map(|life| key.created + life);
@@ -169,15 +150,13 @@ impl PublicKey {
                 Packet::PublicKey(_) | Packet::Other => {}
             }
         }
-        Err(SignatureError::Malformed(
-            "public key: it lacks a self-signature",
-        ))
+        Err(SignatureError::Malformed("public key: it lacks a self-signature"))
     }
 
     /// 40 upper-case hexadecimal digits.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        packet::hex(&self.fingerprint)
+        hex(&self.fingerprint)
     }
 
     fn from_packet(body: &[u8]) -> Option<Self> {
@@ -217,13 +196,8 @@ impl PublicKey {
         };
         let mut value = vec![0; missing];
         value.extend_from_slice(signature.value);
-        let components = RsaPublicKeyComponents {
-            n: &self.modulus,
-            e: &self.exponent,
-        };
-        components
-            .verify(algorithm, &signature.covered(data), &value)
-            .is_ok()
+        let components = RsaPublicKeyComponents { n: &self.modulus, e: &self.exponent };
+        components.verify(algorithm, &signature.covered(data), &value).is_ok()
     }
 }
 
@@ -231,11 +205,7 @@ impl PublicKey {
 fn certified(key: &[u8], user_id: &[u8]) -> Vec<u8> {
     let mut bytes = framed_key(key);
     bytes.push(0xb4);
-    bytes.extend_from_slice(
-        &u32::try_from(user_id.len())
-            .unwrap_or(u32::MAX)
-            .to_be_bytes(),
-    );
+    bytes.extend_from_slice(&u32::try_from(user_id.len()).unwrap_or(u32::MAX).to_be_bytes());
     bytes.extend_from_slice(user_id);
     bytes
 }

@@ -56,12 +56,8 @@ impl<'a> Iterator for Reader<'a> {
 
 fn old_length(kind: u8, rest: &[u8]) -> Option<(usize, &[u8])> {
     match kind {
-        0 => rest
-            .split_first()
-            .map(|(&length, rest)| (usize::from(length), rest)),
-        1 => rest
-            .split_first_chunk()
-            .map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest)),
+        0 => rest.split_first().map(|(&length, rest)| (usize::from(length), rest)),
+        1 => rest.split_first_chunk().map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest)),
         2 => {
             let (length, rest) = rest.split_first_chunk()?;
             Some((usize::try_from(u32::from_be_bytes(*length)).ok()?, rest))
@@ -77,10 +73,7 @@ pub(super) fn new_length(rest: &[u8]) -> Option<(usize, &[u8])> {
         0..=191 => Some((usize::from(first), rest)),
         192..=223 => {
             let (&second, rest) = rest.split_first()?;
-            Some((
-                (usize::from(first) - 192) * 256 + usize::from(second) + 192,
-                rest,
-            ))
+            Some(((usize::from(first) - 192) * 256 + usize::from(second) + 192, rest))
         }
         224..=254 => None,
         255 => old_length(2, rest),
@@ -93,7 +86,7 @@ pub(super) fn integer(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::from(u16::from_be_bytes(*bits)).div_ceil(8))
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02X}");
         text

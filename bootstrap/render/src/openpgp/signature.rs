@@ -36,9 +36,7 @@ pub(super) struct Signature<'a> {
 
 impl<'a> Signature<'a> {
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, SignatureError> {
-        Self::read(body).ok_or(SignatureError::Malformed(
-            "signature: not a version 4 RSA signature that we understand",
-        ))
+        Self::read(body).ok_or(SignatureError::Malformed("signature: not a version 4 RSA signature that we understand"))
     }
 
     fn read(body: &'a [u8]) -> Option<Self> {
@@ -58,11 +56,9 @@ impl<'a> Signature<'a> {
             10 => Hash::Sha512,
             _ => return None,
         };
-        let (hashed_area, rest) =
-            rest.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))?;
+        let (hashed_area, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))?;
         let (unhashed_length, rest) = rest.split_first_chunk()?;
-        let (unhashed_area, rest) =
-            rest.split_at_checked(usize::from(u16::from_be_bytes(*unhashed_length)))?;
+        let (unhashed_area, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*unhashed_length)))?;
         let (_, rest) = rest.split_first_chunk::<2>()?;
         let (value, _) = integer(rest)?;
         let mut signature = Self {
@@ -106,8 +102,7 @@ impl<'a> Signature<'a> {
 
     /// Whether the signature names this key as its maker, by id or fingerprint.
     pub(super) fn names(&self, fingerprint: &[u8; 20]) -> bool {
-        self.issuer
-            .is_some_and(|issuer| fingerprint.ends_with(issuer))
+        self.issuer.is_some_and(|issuer| fingerprint.ends_with(issuer))
     }
 
     /// The maker as the signature names it.
@@ -117,16 +112,11 @@ impl<'a> Signature<'a> {
 
     /// The bytes that are signed: the data, the signature's own hashed part, and the trailer.
     pub(super) fn covered(&self, data: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(self.hashed.len())
-            .unwrap_or(u32::MAX)
-            .to_be_bytes();
+        let length = u32::try_from(self.hashed.len()).unwrap_or(u32::MAX).to_be_bytes();
         [data, self.hashed, &[4, 0xff], &length].concat()
     }
 }
 
 fn seconds(value: &[u8]) -> Option<u64> {
-    value
-        .try_into()
-        .ok()
-        .map(|bytes| u64::from(u32::from_be_bytes(bytes)))
+    value.try_into().ok().map(|bytes| u64::from(u32::from_be_bytes(bytes)))
 }

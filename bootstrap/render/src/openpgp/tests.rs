@@ -22,46 +22,26 @@ fn signature_within_the_keys_life_holds_binary_or_armoured() {
 
 #[test]
 fn signature_over_sha1_holds_and_says_so() {
-    assert!(
-        verify(&signer(), include_bytes!("testdata/sha1.sig"), PACKAGE)
-            .unwrap()
-            .weak_hash
-    );
+    assert!(verify(&signer(), include_bytes!("testdata/sha1.sig"), PACKAGE).unwrap().weak_hash);
 }
 
 #[test]
 fn one_changed_byte_of_the_package_is_seen() {
-    let error = verify(
-        &signer(),
-        include_bytes!("testdata/in-life.sig"),
-        b"b package\n",
-    )
-    .unwrap_err();
+    let error = verify(&signer(), include_bytes!("testdata/in-life.sig"), b"b package\n").unwrap_err();
     assert!(matches!(error, SignatureError::Mismatch { .. }), "{error}");
 }
 
 #[test]
 fn signature_by_a_stranger_names_both_keys() {
     let error = verify(&signer(), include_bytes!("testdata/stranger.sig"), PACKAGE).unwrap_err();
-    let SignatureError::UnknownKey {
-        signer: stranger,
-        trusted,
-    } = &error
-    else {
-        panic!("{error}")
-    };
+    let SignatureError::UnknownKey { signer: stranger, trusted } = &error else { panic!("{error}") };
     assert_ne!(stranger, trusted);
     assert_eq!(*trusted, signer()[0].fingerprint());
 }
 
 #[test]
 fn signature_made_after_the_key_expired_is_refused() {
-    let error = verify(
-        &signer(),
-        include_bytes!("testdata/after-expiry.sig"),
-        PACKAGE,
-    )
-    .unwrap_err();
+    let error = verify(&signer(), include_bytes!("testdata/after-expiry.sig"), PACKAGE).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -101,14 +81,8 @@ fn damaged_signatures_and_keys_are_refused() {
 #[test]
 fn shipped_key_is_the_one_that_amazon_documents() {
     let key = PublicKey::parse(include_bytes!("../../keys/amazon-ssm-agent.asc")).unwrap();
-    assert_eq!(
-        key.fingerprint(),
-        "1C5B395CBE5E74E2F1CA21592784DBF388D19D46"
-    );
+    assert_eq!(key.fingerprint(), "1C5B395CBE5E74E2F1CA21592784DBF388D19D46");
     assert_eq!(key.user_id, "SSM Agent <ssm-agent-signer@amazon.com>");
     assert_eq!(crate::time::calendar_date(key.created), "2026-06-04");
-    assert_eq!(
-        key.expires.map(crate::time::calendar_date).as_deref(),
-        Some("2027-11-25")
-    );
+    assert_eq!(key.expires.map(crate::time::calendar_date).as_deref(), Some("2027-11-25"));
 }
