@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::SWEEP;
-use super::routing::{CheckPlan, CheckResult, Routing};
+use super::routing::{CheckFailure, CheckPlan, CheckResult, Routing};
 use crate::net::Net;
 use crate::net::pool::Pool;
 
@@ -54,16 +54,18 @@ async fn check(pool: &Arc<Pool<Empty<Bytes>>>, endpoint: SocketAddr, plan: &Chec
         .body(Empty::new());
     let request = match request {
         Ok(request) => request,
-        Err(error) => return failed(format!("`{}` cannot be asked for: {error}", plan.path)),
+        Err(error) => return connection(format!("`{}` cannot be asked for: {error}", plan.path)),
     };
     match timeout(plan.timeout, pool.send(request)).await {
-        Ok(Ok(response)) if plan.matcher.contains(&response.status().as_u16()) => CheckResult::Passed,
-        Ok(Ok(response)) => failed(format!("answered {}", response.status().as_u16())),
-        Ok(Err(failure)) => failed(failure.to_string()),
-        Err(_) => failed(format!("no answer within {:?}", plan.timeout)),
+        Ok(Ok(response)) => match response.status().as_u16() {
+            status if plan.matcher.contains(&status) => CheckResult::Passed,
+            status => CheckResult::Failed(CheckFailure::Status(status)),
+        },
+        Ok(Err(failure)) => connection(failure.to_string()),
+        Err(_) => CheckResult::Failed(CheckFailure::Silent),
     }
 }
 
-fn failed(reason: String) -> CheckResult {
-    CheckResult::Failed { reason }
+fn connection(reason: String) -> CheckResult {
+    CheckResult::Failed(CheckFailure::Connection(reason))
 }

@@ -62,8 +62,19 @@ pub enum CheckResult {
     /// The target answered in time with a matching status.
     Passed,
     /// It did not.
-    Failed {
-        /// A short sentence, such as `answered 503`.
-        reason: String,
-    },
+    Failed(CheckFailure),
+}
+
+/// Why a health check failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckFailure {
+    /// The target answered with a status that does not match.
+    #[error("answered {0}")]
+    Status(u16),
+    /// The target said nothing within the plan's timeout.
+    #[error("no answer in time")]
+    Silent,
+    /// No connection, or none that lived until an answer; why, in a few words.
+    #[error("{0}")]
+    Connection(String),
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::balancer::routing::{CheckPlan, CheckResult, Route, Stance};
+use crate::balancer::routing::{CheckFailure, CheckPlan, CheckResult, Route, Stance};
 
 /// A target group and its targets.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ enum Standing {
     },
     Unhealthy {
         passed: u8,
-        why: Failure,
+        why: CheckFailure,
     },
     /// Deregistered. The data plane goes on as before until `heard_at`.
     Draining {
@@ -100,14 +100,6 @@ impl Standing {
             Self::Unhealthy { .. } => Some(false),
         }
     }
-}
-
-/// Why a check failed, in the API's reason codes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Failure {
-    ResponseCodeMismatch(String),
-    Timeout,
-    Refused,
 }
 
 /// What `DescribeTargetHealth` says of one target.
@@ -200,7 +192,7 @@ impl TargetGroup {
             if SocketAddr::new(target.address, id.port) == endpoint {
                 let next = match result {
                     CheckResult::Passed => passed(&target.standing, healthy_after),
-                    CheckResult::Failed { reason } => failed(&target.standing, Failure::read(reason), unhealthy_after),
+                    CheckResult::Failed(why) => failed(&target.standing, why.clone(), unhealthy_after),
                 };
                 let (was, is) = (target.standing.turn(), next.turn());
                 target.standing = next;
@@ -260,7 +252,7 @@ impl TargetGroup {
                 TargetHealth::new("initial", "Elb.InitialHealthChecking", "Initial health checks in progress")
             }
             Standing::Healthy { .. } => TargetHealth { state: "healthy", reason: None, description: None },
-            Standing::Unhealthy { why, .. } => why.health(),
+            Standing::Unhealthy { why, .. } => unhealthy(why),
             Standing::Draining { .. } => {
                 TargetHealth::new("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
             }
@@ -324,7 +316,7 @@ fn passed(standing: &Standing, healthy_after: u8) -> Standing {
     }
 }
 
-fn failed(standing: &Standing, why: Failure, unhealthy_after: u8) -> Standing {
+fn failed(standing: &Standing, why: CheckFailure, unhealthy_after: u8) -> Standing {
     match standing {
         Standing::Initial { failed } | Standing::Healthy { failed } if failed + 1 >= unhealthy_after => {
             Standing::Unhealthy { passed: 0, why }
@@ -336,27 +328,17 @@ fn failed(standing: &Standing, why: Failure, unhealthy_after: u8) -> Standing {
     }
 }
 
-impl Failure {
-    /// Reads the balancer's sentence: `answered 503`, `no answer within …`, or anything about the connection.
-    fn read(reason: &str) -> Self {
-        if let Some(status) = reason.strip_prefix("answered ") {
-            Self::ResponseCodeMismatch(status.to_owned())
-        } else if reason.starts_with("no answer") {
-            Self::Timeout
-        } else {
-            Self::Refused
-        }
-    }
-
-    fn health(&self) -> TargetHealth {
-        match self {
-            Self::ResponseCodeMismatch(status) => TargetHealth::new(
-                "unhealthy",
-                "Target.ResponseCodeMismatch",
-                format!("Health checks failed with these codes: [{status}]"),
-            ),
-            Self::Timeout => TargetHealth::new("unhealthy", "Target.Timeout", "Request timed out"),
-            Self::Refused => TargetHealth::new("unhealthy", "Target.FailedHealthChecks", "Health checks failed"),
+/// Why a target is unhealthy, in the API's reason codes.
+fn unhealthy(why: &CheckFailure) -> TargetHealth {
+    match why {
+        CheckFailure::Status(status) => TargetHealth::new(
+            "unhealthy",
+            "Target.ResponseCodeMismatch",
+            format!("Health checks failed with these codes: [{status}]"),
+        ),
+        CheckFailure::Silent => TargetHealth::new("unhealthy", "Target.Timeout", "Request timed out"),
+        CheckFailure::Connection(_) => {
+            TargetHealth::new("unhealthy", "Target.FailedHealthChecks", "Health checks failed")
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::Response;
 use hyper::body::Bytes;
-use pitcrew_rehearsal::balancer::routing::{CheckResult, Stance};
+use pitcrew_rehearsal::balancer::routing::{CheckFailure, CheckResult, Stance};
 use pitcrew_rehearsal::balancer::{REASON_HEADER, TARGET_HEADER};
 use pitcrew_rehearsal::load::{Answer, Outcome};
 use pitcrew_rehearsal::net::SimNet;
@@ -122,12 +122,12 @@ async fn checks_say_what_is_wrong_with_a_target() {
     }
     sleep(Duration::from_secs(2)).await;
 
-    let failed = |reason: &str| CheckResult::Failed { reason: reason.to_owned() };
+    let refused = CheckFailure::Connection("connecting failed: connection refused".to_owned());
     let expected = [
         (good, CheckResult::Passed),
-        (sick, failed("answered 503")),
-        (absent, failed("connecting failed: connection refused")),
-        (silent, failed("no answer within 400ms")),
+        (sick, CheckResult::Failed(CheckFailure::Status(503))),
+        (absent, CheckResult::Failed(refused)),
+        (silent, CheckResult::Failed(CheckFailure::Silent)),
     ];
     for (endpoint, result) in expected {
         let checks = stage.board.checks(endpoint);
