@@ -42,10 +42,7 @@ pub struct TokioClock {
 impl TokioClock {
     /// A clock that shows `start` now and goes on as tokio's clock does. Call it inside the runtime.
     pub fn starting_at(start: Now) -> Self {
-        Self {
-            start,
-            started: tokio::time::Instant::now(),
-        }
+        Self { start, started: tokio::time::Instant::now() }
     }
 }
 
@@ -53,10 +50,7 @@ impl Clock for TokioClock {
     fn now(&self) -> Now {
         let gone = self.started.elapsed();
         let at = self.start.at.after(gone);
-        Now {
-            at,
-            wall: WallTime(self.start.wall.0 + (at.0 - self.start.at.0)),
-        }
+        Now { at, wall: WallTime(self.start.wall.0 + (at.0 - self.start.at.0)) }
     }
 }
 
@@ -76,10 +70,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn both_clocks_follow_virtual_time() {
-        let start = Now {
-            at: Instant(7_000),
-            wall: WallTime(1_000_000),
-        };
+        let start = Now { at: Instant(7_000), wall: WallTime(1_000_000) };
         let clock = TokioClock::starting_at(start);
         assert_eq!(clock.now(), start);
         tokio::time::sleep(Duration::from_millis(2_500)).await;

@@ -13,4 +13,5 @@ pub use boot::boot_id;
 pub use clock::{Clock, SystemClock, TokioClock};
 pub use connections::{Connections, HostConnections};
 pub use reqwest::ReqwestTransport;
+pub(crate) use transport::with_causes;
 pub use transport::{Transport, TransportError};

@@ -1,5 +1,6 @@
 //! The real transport: HTTP/1.1 over TCP, with TLS where the URI asks for it.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ::reqwest::{Client, ClientBuilder, redirect};
@@ -15,34 +16,40 @@ const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
 const IDLE: Duration = Duration::from_secs(20);
 
 /// HTTP over the host's network.
+///
+/// `http` goes directly: to IMDS, to the application, to a stand-in; never through a proxy. `https` goes to services: it
+/// trusts the host's certificate authorities and honours `HTTPS_PROXY` and `NO_PROXY`. The trust store is loaded by the
+/// first such request, so that an agent that makes none does not hold one.
 #[derive(Clone, Debug)]
 pub struct ReqwestTransport {
-    client: Client,
+    direct: Client,
+    outward: Arc<OnceLock<Client>>,
 }
 
 impl ReqwestTransport {
-    /// To services: trusts the host's certificate authorities and honours `HTTPS_PROXY` and its kin. Fails where the host
-    /// has no certificate authorities at all.
-    pub fn outward() -> Result<Self, ::reqwest::Error> {
-        Self::build(Client::builder())
-    }
-
-    /// To this host and its link: IMDS and the application. Never through a proxy; plain HTTP, so that an agent that
-    /// needs no TLS does not hold a trust store.
-    pub fn direct() -> Result<Self, ::reqwest::Error> {
-        Self::build(Client::builder().no_proxy().tls_certs_only([]))
-    }
-
-    fn build(builder: ClientBuilder) -> Result<Self, ::reqwest::Error> {
-        // Already installed is as good.
+    /// Connects to nothing yet. Fails where the TLS library cannot be set up, which a sound build does not see.
+    pub fn new() -> Result<Self, ::reqwest::Error> {
+        // Installed already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = builder
-            .redirect(redirect::Policy::none())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(2)
-            .build()?;
-        Ok(Self { client })
+        let direct = build(Client::builder().no_proxy().tls_certs_only([]))?;
+        Ok(Self { direct, outward: Arc::default() })
     }
+
+    /// Fails where the host has no certificate authorities at all; the next request tries again.
+    fn client_for(&self, request: &http::Request<Bytes>) -> Result<&Client, ::reqwest::Error> {
+        if request.uri().scheme() != Some(&http::uri::Scheme::HTTPS) {
+            return Ok(&self.direct);
+        }
+        if let Some(client) = self.outward.get() {
+            return Ok(client);
+        }
+        let client = build(Client::builder())?;
+        Ok(self.outward.get_or_init(|| client))
+    }
+}
+
+fn build(builder: ClientBuilder) -> Result<Client, ::reqwest::Error> {
+    builder.redirect(redirect::Policy::none()).pool_idle_timeout(IDLE).pool_max_idle_per_host(2).build()
 }
 
 impl Transport for ReqwestTransport {
@@ -52,15 +59,14 @@ impl Transport for ReqwestTransport {
         timeout: Duration,
     ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
         Box::pin(async move {
-            let to = request
-                .uri()
-                .authority()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let uri = request.uri().to_string();
-            let request = ::reqwest::Request::try_from(request)
-                .map_err(|_| TransportError::Unsendable { uri: uri.clone() })?;
-            match tokio::time::timeout(timeout, exchange(&self.client, request, &to, uri)).await {
+            let to = match request.uri().authority() {
+                Some(authority) => authority.to_string(),
+                None => {
+                    let uri = request.uri().to_string();
+                    return Err(TransportError::Unsendable { uri });
+                }
+            };
+            match tokio::time::timeout(timeout, self.exchange(request, &to)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(TransportError::TimedOut { to, after: timeout }),
             }
@@ -68,43 +74,34 @@ impl Transport for ReqwestTransport {
     }
 }
 
-async fn exchange(
-    client: &Client,
-    request: ::reqwest::Request,
-    to: &str,
-    uri: String,
-) -> Result<http::Response<Bytes>, TransportError> {
-    let broken = |error: ::reqwest::Error| {
-        // The URI is in our own sentence already, and may carry what should not be repeated.
-        let error = error.without_url();
-        if error.is_builder() {
-            TransportError::Unsendable { uri: uri.clone() }
-        } else if error.is_connect() {
-            TransportError::NotConnected {
-                to: to.to_owned(),
-                source: error.into(),
+impl ReqwestTransport {
+    async fn exchange(&self, request: http::Request<Bytes>, to: &str) -> Result<http::Response<Bytes>, TransportError> {
+        let failed = |error| translate(error, to);
+        let client = self.client_for(&request).map_err(failed)?;
+        let request = ::reqwest::Request::try_from(request).map_err(failed)?;
+        let mut response = client.execute(request).await.map_err(failed)?;
+        let mut answer = http::Response::new(Bytes::new());
+        *answer.status_mut() = response.status();
+        *answer.headers_mut() = std::mem::take(response.headers_mut());
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > LONGEST_ANSWER {
+                return Err(TransportError::TooLong { to: to.to_owned(), limit: LONGEST_ANSWER });
             }
-        } else {
-            TransportError::Broken {
-                to: to.to_owned(),
-                source: error.into(),
-            }
+            body.extend_from_slice(&chunk);
         }
-    };
-    let mut response = client.execute(request).await.map_err(&broken)?;
-    let mut answer = http::Response::new(Bytes::new());
-    *answer.status_mut() = response.status();
-    *answer.headers_mut() = std::mem::take(response.headers_mut());
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(&broken)? {
-        if body.len() + chunk.len() > LONGEST_ANSWER {
-            return Err(TransportError::TooLong {
-                to: to.to_owned(),
-                limit: LONGEST_ANSWER,
-            });
-        }
-        body.extend_from_slice(&chunk);
+        *answer.body_mut() = body.freeze();
+        Ok(answer)
     }
-    *answer.body_mut() = body.freeze();
-    Ok(answer)
+}
+
+fn translate(error: ::reqwest::Error, to: &str) -> TransportError {
+    // The address is in our own sentence; the rest of the URI may carry what should not be repeated.
+    let error = error.without_url();
+    let to = to.to_owned();
+    if error.is_connect() || error.is_builder() {
+        TransportError::NotConnected { to, source: error.into() }
+    } else {
+        TransportError::Broken { to, source: error.into() }
+    }
 }

@@ -90,25 +90,13 @@ mod tests {
     #[test]
     fn an_error_is_said_with_its_causes() {
         let source = io::Error::from(io::ErrorKind::ConnectionRefused);
-        let error = TransportError::NotConnected {
-            to: "127.0.0.1:9".to_owned(),
-            source: source.into(),
-        };
-        assert_eq!(
-            with_causes(&error),
-            "no connection to 127.0.0.1:9: connection refused"
-        );
+        let error = TransportError::NotConnected { to: "127.0.0.1:9".to_owned(), source: source.into() };
+        assert_eq!(with_causes(&error), "no connection to 127.0.0.1:9: connection refused");
     }
 
     #[test]
     fn a_timeout_says_who_and_how_long() {
-        let error = TransportError::TimedOut {
-            to: "169.254.169.254".to_owned(),
-            after: Duration::from_secs(1),
-        };
-        assert_eq!(
-            error.to_string(),
-            "169.254.169.254 did not answer within 1 s"
-        );
+        let error = TransportError::TimedOut { to: "169.254.169.254".to_owned(), after: Duration::from_secs(1) };
+        assert_eq!(error.to_string(), "169.254.169.254 did not answer within 1 s");
     }
 }

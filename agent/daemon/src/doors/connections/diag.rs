@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
@@ -21,10 +19,7 @@ pub(super) fn established(ports: &[u16]) -> io::Result<BTreeMap<u16, usize>> {
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     for port in ports {
-        for (family, mut id) in [
-            (AF_INET, SocketId::new_v4()),
-            (AF_INET6, SocketId::new_v6()),
-        ] {
+        for (family, mut id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
             id.source_port = *port;
             ask(&socket, family, id)?;
             hear(&socket, &mut tally)?;
@@ -73,9 +68,7 @@ fn hear(socket: &Socket, tally: &mut Tally) -> io::Result<()> {
             }
             // Messages are aligned to four bytes inside a datagram.
             let length = usize::try_from(message.header.length).unwrap_or(usize::MAX);
-            rest = rest
-                .get(length.next_multiple_of(4).max(16)..)
-                .unwrap_or_default();
+            rest = rest.get(length.next_multiple_of(4).max(16)..).unwrap_or_default();
         }
     }
 }

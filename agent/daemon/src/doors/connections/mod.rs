@@ -77,10 +77,7 @@ mod tests {
         for (name, source) in SOURCES {
             assert_eq!(source(&[port]).unwrap(), [(port, 0)].into(), "{name}, own");
         }
-        let others = [
-            connect(Ipv4Addr::new(127, 0, 0, 7), at).await,
-            connect(Ipv4Addr::new(127, 0, 0, 8), at).await,
-        ];
+        let others = [connect(Ipv4Addr::new(127, 0, 0, 7), at).await, connect(Ipv4Addr::new(127, 0, 0, 8), at).await];
         accepted.push(listener.accept().unwrap());
         accepted.push(listener.accept().unwrap());
         for (name, source) in SOURCES {

@@ -28,8 +28,7 @@ fn count(table: &str, tally: &mut Tally) -> io::Result<()> {
             io::Error::new(io::ErrorKind::InvalidData, text)
         };
         let mut words = line.split_ascii_whitespace().skip(1);
-        let (Some(local), Some(remote), Some(state)) = (words.next(), words.next(), words.next())
-        else {
+        let (Some(local), Some(remote), Some(state)) = (words.next(), words.next(), words.next()) else {
             return Err(unreadable());
         };
         if state == ESTABLISHED {
@@ -74,11 +73,7 @@ mod tests {
         let v4 = ("127.0.0.1".parse().unwrap(), 8080);
         assert_eq!(endpoint("0100007F:1F90"), Some(v4));
         let v6 = ("fd00:ec2::254".parse().unwrap(), 80);
-        assert_eq!(
-            endpoint("C20E00FD000000000000000054020000:0050"),
-            Some(v6),
-            "each word is swapped by itself"
-        );
+        assert_eq!(endpoint("C20E00FD000000000000000054020000:0050"), Some(v6), "each word is swapped by itself");
     }
 
     #[test]

@@ -1,0 +1,225 @@
+//! The paths where IMDS says what will become of the instance, and what their answers mean.
+
+use pitcrew_core::notice::{Notice, NoticeKind};
+use pitcrew_core::time::WallTime;
+use serde::Deserialize;
+use serde_json::Value;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
+use tracing::warn;
+
+use super::Trouble;
+
+/// A path that is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Spot,
+    Rebalance,
+    AutoScaling,
+    Scheduled,
+}
+
+impl Source {
+    pub(super) const ALL: [Source; 4] = [Source::Spot, Source::Rebalance, Source::AutoScaling, Source::Scheduled];
+
+    /// Below `/latest/`.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Source::Spot => "meta-data/spot/instance-action",
+            Source::Rebalance => "meta-data/events/recommendations/rebalance",
+            Source::AutoScaling => "meta-data/autoscaling/target-lifecycle-state",
+            Source::Scheduled => "meta-data/events/maintenance/scheduled",
+        }
+    }
+
+    /// Whether the poll of this number asks here. The first asks everywhere; then the interruption is asked for each time,
+    /// the two that come minutes ahead in turns, and what comes days ahead now and then: two requests a poll.
+    pub(super) fn is_due(self, poll: u64) -> bool {
+        match self {
+            Source::Spot => true,
+            Source::Rebalance => poll.is_multiple_of(2),
+            Source::AutoScaling => poll == 0 || !poll.is_multiple_of(2),
+            Source::Scheduled => poll.is_multiple_of(30),
+        }
+    }
+
+    /// Whether notices of this kind come from here.
+    pub(super) fn tells(self, kind: NoticeKind) -> bool {
+        match kind {
+            NoticeKind::SpotTerminate | NoticeKind::SpotStop | NoticeKind::SpotHibernate => self == Source::Spot,
+            NoticeKind::Rebalance => self == Source::Rebalance,
+            NoticeKind::AutoScaling => self == Source::AutoScaling,
+            NoticeKind::Scheduled => self == Source::Scheduled,
+            NoticeKind::Elastigroup | NoticeKind::Shutdown | NoticeKind::Operator => false,
+        }
+    }
+
+    /// The notices that stand, as an answer gives them; `None` is a 404, which says that there are none.
+    pub(super) fn read(self, answer: Option<&[u8]>) -> Result<Vec<Notice>, Trouble> {
+        let Some(answer) = answer else {
+            return Ok(Vec::new());
+        };
+        match self {
+            Source::Spot => self.parse(answer).map(spot),
+            Source::Rebalance => self.parse(answer).map(rebalance),
+            Source::AutoScaling => Ok(auto_scaling(answer)),
+            Source::Scheduled => self.parse(answer).map(scheduled),
+        }
+    }
+
+    fn parse<'a, T: Deserialize<'a>>(self, answer: &'a [u8]) -> Result<T, Trouble> {
+        serde_json::from_slice(answer)
+            .map_err(|error| Trouble::Unreadable { path: self.path(), why: error.to_string() })
+    }
+}
+
+#[derive(Deserialize)]
+struct InstanceAction {
+    action: String,
+    /// Whatever it is: an interruption whose time cannot be read is an interruption.
+    #[serde(default)]
+    time: Value,
+}
+
+fn spot(said: InstanceAction) -> Vec<Notice> {
+    let kind = match said.action.as_str() {
+        "terminate" => NoticeKind::SpotTerminate,
+        "stop" => NoticeKind::SpotStop,
+        "hibernate" => NoticeKind::SpotHibernate,
+        // Whatever EC2 will think of, the instance is taken away by it.
+        other => {
+            warn!(action = other, "unknown Spot instance action; taken for terminate");
+            NoticeKind::SpotTerminate
+        }
+    };
+    vec![Notice { kind, time: moment(&said.time) }]
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Recommendation {
+    #[serde(default)]
+    notice_time: Value,
+}
+
+fn rebalance(said: Recommendation) -> Vec<Notice> {
+    vec![Notice { kind: NoticeKind::Rebalance, time: moment(&said.notice_time) }]
+}
+
+/// The state that the group wants for this instance. Of them, only these two end its serving for good; a state of a warm
+/// pool may lie before its first.
+fn auto_scaling(said: &[u8]) -> Vec<Notice> {
+    match said.trim_ascii() {
+        b"Terminated" | b"Warmed:Terminated" => vec![Notice { kind: NoticeKind::AutoScaling, time: None }],
+        _ => Vec::new(),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ScheduledEvent {
+    #[serde(default)]
+    not_before: Value,
+    state: Option<String>,
+}
+
+fn scheduled(said: Vec<ScheduledEvent>) -> Vec<Notice> {
+    said.iter()
+        .filter(|event| event.state.as_deref().is_none_or(|state| state == "active"))
+        .map(|event| Notice { kind: NoticeKind::Scheduled, time: moment(&event.not_before) })
+        .collect()
+}
+
+/// Both forms in which IMDS writes a time; `None` where it is neither.
+fn moment(value: &Value) -> Option<WallTime> {
+    let text = value.as_str()?;
+    let scheduled = format_description!("[day padding:none] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    let time = OffsetDateTime::parse(text, &Rfc3339)
+        .or_else(|_| PrimitiveDateTime::parse(text, scheduled).map(PrimitiveDateTime::assume_utc));
+    match time {
+        // Before 1970 is as long past as 1970.
+        Ok(time) => Some(WallTime(u64::try_from(time.unix_timestamp()).unwrap_or(0) * 1000)),
+        Err(_) => {
+            warn!(time = text, "IMDS gave a time that cannot be read");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(source: Source, answer: &str) -> Vec<(NoticeKind, Option<u64>)> {
+        let notices = source.read(Some(answer.as_bytes())).unwrap();
+        let pairs = notices.iter().map(|notice| (notice.kind, notice.time.map(|time| time.0)));
+        pairs.collect()
+    }
+
+    #[test]
+    fn interruptions_are_read_with_or_without_a_time_that_makes_sense() {
+        let at = Some(1_505_722_920_000);
+        let table = [
+            (r#"{"action":"terminate","time":"2017-09-18T08:22:00Z"}"#, NoticeKind::SpotTerminate, at),
+            (r#"{"time":"2017-09-18T10:22:00+02:00","action":"stop"}"#, NoticeKind::SpotStop, at),
+            (r#"{"action":"hibernate","time":"2017-09-18T08:22:00Z"}"#, NoticeKind::SpotHibernate, at),
+            (r#"{"action":"terminate","time":"soon"}"#, NoticeKind::SpotTerminate, None),
+            (r#"{"action":"stop","time":17}"#, NoticeKind::SpotStop, None),
+            (r#"{"action":"stop"}"#, NoticeKind::SpotStop, None),
+            (r#"{"action":"melt","time":"2017-09-18T08:22:00Z"}"#, NoticeKind::SpotTerminate, at),
+        ];
+        for (answer, kind, time) in table {
+            assert_eq!(read(Source::Spot, answer), [(kind, time)], "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_no_notice_is_trouble_and_not_silence() {
+        for answer in ["<html>hello</html>", "{}", "[]", "null", "{\"action\":3}"] {
+            let read = Source::Spot.read(Some(answer.as_bytes()));
+            assert!(matches!(read, Err(Trouble::Unreadable { .. })), "{answer}");
+        }
+        assert_eq!(Source::Spot.read(None).unwrap(), []);
+    }
+
+    #[test]
+    fn a_recommendation_is_read() {
+        let answer = r#"{"noticeTime":"2020-10-27T08:22:00Z"}"#;
+        let expected = [(NoticeKind::Rebalance, Some(1_603_786_920_000))];
+        assert_eq!(read(Source::Rebalance, answer), expected);
+    }
+
+    #[test]
+    fn only_a_group_that_wants_the_instance_gone_is_heard() {
+        for state in ["InService", "Standby", "Detached", "Warmed:Stopped", "Warmed:Running\n"] {
+            assert_eq!(read(Source::AutoScaling, state), [], "{state}");
+        }
+        for state in ["Terminated", "Terminated\n", "Warmed:Terminated"] {
+            assert_eq!(read(Source::AutoScaling, state), [(NoticeKind::AutoScaling, None)], "{state}");
+        }
+    }
+
+    #[test]
+    fn scheduled_events_count_while_they_are_active() {
+        let answer = r#"[
+            {"NotBefore":"2 Jan 2019 09:00:43 GMT","NotAfter":"","Code":"instance-stop","EventId":"e-1","State":"active"},
+            {"NotBefore":"21 Jan 2019 09:00:43 GMT","Code":"system-reboot","EventId":"e-2","State":"active"},
+            {"NotBefore":"3 Jan 2019 09:00:43 GMT","Code":"instance-reboot","EventId":"e-3","State":"canceled"}
+        ]"#;
+        let expected =
+            [(NoticeKind::Scheduled, Some(1_546_419_643_000)), (NoticeKind::Scheduled, Some(1_548_061_243_000))];
+        assert_eq!(read(Source::Scheduled, answer), expected);
+        assert_eq!(read(Source::Scheduled, "[]"), []);
+    }
+
+    #[test]
+    fn a_minute_of_polls_stays_under_130_requests() {
+        let asked = |polls: std::ops::Range<u64>| {
+            let due = |poll| Source::ALL.iter().filter(move |source| source.is_due(poll)).count();
+            polls.map(due).sum::<usize>()
+        };
+        assert_eq!(asked(0..1), Source::ALL.len());
+        assert!(asked(0..60) <= 130 && asked(60..120) <= 130);
+    }
+}
