@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::outcome::{Answer, Outcome};
 use super::report::{Latency, Loss, Report, Second, Served};
-use super::{Answer, Outcome};
 
 /// How many lost requests are kept with their cause.
 const LOSSES_KEPT: usize = 20;

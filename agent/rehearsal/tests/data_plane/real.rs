@@ -88,18 +88,20 @@ async fn a_deployment_that_does_not_drain_loses_requests_at_that_instance() {
 
 #[tokio::test]
 async fn a_request_in_flight_finishes_during_the_drain_or_is_cut_at_its_end() {
-    for (delay, status) in [(DELAY, StatusCode::OK), (Duration::from_millis(300), StatusCode::BAD_GATEWAY)] {
+    let finishes = ("/?ms=1000", DELAY, StatusCode::OK);
+    let is_cut = ("/?ms=60000", Duration::from_millis(300), StatusCode::BAD_GATEWAY);
+    for (path, delay, status) in [finishes, is_cut] {
         let mut stage = stage(4, Options::default()).await;
         let one = stage.serve(1, "v1").await;
         let began = Instant::now();
-        let (answer, ()) = tokio::join!(stage.ask("/?ms=1000"), async {
+        let (answer, ()) = tokio::join!(stage.ask(path), async {
             let stage = &stage;
             wait_for("the request to arrive", async || established(stage, 1) > 0).await;
             sleep(Duration::from_millis(100)).await;
             stage.board.set(one, draining_for(delay));
         });
         assert_eq!(answer.status(), status);
-        assert_eq!(began.elapsed() >= Duration::from_secs(1), status == StatusCode::OK);
+        assert!(began.elapsed() < Duration::from_secs(50), "{:?}", began.elapsed());
         stage.kill(one).await;
     }
 }
@@ -113,10 +115,10 @@ async fn idle_connections_close_or_stay_as_the_balancer_is_told() {
         // The board's checks are short-lived connections: none hangs about between them.
         let stage = &stage;
         wait_for("two idle connections", async || established(stage, 1) == 2).await;
-        stage.board.set(one, draining_for(Duration::from_millis(700)));
+        stage.board.set(one, draining_for(Duration::from_secs(3)));
         let began = Instant::now();
         wait_for("the connections to close", async || established(stage, 1) == 0).await;
-        let kept = began.elapsed() >= Duration::from_millis(650);
+        let kept = began.elapsed() >= Duration::from_millis(2900);
         assert_eq!(kept, idle_on_drain == IdleOnDrain::KeptOpen, "{:?}", began.elapsed());
     }
 }
