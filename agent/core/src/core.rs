@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::targets::Groups;
 use crate::time::{Instant, Now};
 use crate::traffic::{Traffic, wanted};
-use crate::wire::{Action, Event, Failure};
+use crate::wire::{Action, Event};
 
 /// Decides. Holds what must be remembered ([`Memory`]) and what a restart learns again.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Core {
     pub(crate) wanted_since: Instant,
     /// Advice that stands: the risk of an interruption is elevated.
     pub(crate) advice: Option<Notice>,
+    /// Since when no notice could be heard, and why.
+    pub(crate) blind: Option<(Now, String)>,
     /// Last words that were taken in this run.
     pub(crate) said: BTreeSet<Ask>,
     pub(crate) scripts_ended: bool,
@@ -50,6 +52,7 @@ impl Core {
             wanted,
             wanted_since: now.at,
             advice: None,
+            blind: None,
             said: BTreeSet::new(),
             scripts_ended: false,
         }
@@ -128,6 +131,8 @@ impl Core {
             Event::ProbeAnswered { probe, answer } => self.health.answered(&probe, answer, now.at),
             Event::NoticeSeen { notice } => self.notice_seen(now, notice, actions),
             Event::NoticeWithdrawn { notice } => self.notice_withdrawn(&notice),
+            Event::SightLost { why } => self.blind = Some((now, why)),
+            Event::SightRegained => self.blind = None,
             Event::DrainScriptEnded { name, how } => self.script_ended(name, how),
             Event::DrainScriptsEnded { answer } => self.scripts_ended(now.at, answer),
             Event::TagsRemoved { answer } => self.last_word_said(now.at, Ask::RemoveTags, answer),
@@ -155,9 +160,10 @@ impl Core {
         self.wanted = wanted;
     }
 
-    /// Failures that nothing has mended yet, for people.
-    pub(crate) fn troubles(&self) -> impl Iterator<Item = &Failure> {
-        self.asks.troubles().map(|(_, failure)| failure)
+    /// What nothing has mended yet, for people.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        let blind = self.blind.iter().map(|(_, why)| format!("no notice can be heard: {why}"));
+        blind.chain(self.asks.troubles().map(|(_, failure)| failure.sentence.clone())).collect()
     }
 
     pub(crate) fn waiting_for(&self, asked: impl Fn(&Asked) -> bool) -> bool {

@@ -40,6 +40,8 @@ pub struct View {
     pub leaving_in_ms: Option<u64>,
     /// Advice that stands: the risk of an interruption is elevated.
     pub at_risk: Option<Notice>,
+    /// Since when the metadata service has not answered, so that a notice may stand there unheard.
+    pub blind_since: Option<WallTime>,
     /// This instance's registrations.
     pub targets: Vec<TargetView>,
     /// The local probes.
@@ -155,9 +157,10 @@ impl Core {
             notices: self.memory.leaving.as_ref().map(|leaving| leaving.notices.clone()).unwrap_or_default(),
             leaving_in_ms: self.memory.leaving.as_ref().map(|leaving| ms(leaving.deadline.remaining(now.at))),
             at_risk: self.advice.clone(),
+            blind_since: self.blind.as_ref().map(|(since, _)| since.wall),
             targets: self.targets(now),
             probes: self.probes(now),
-            troubles: self.troubles().map(|failure| failure.sentence.clone()).collect(),
+            troubles: self.troubles(),
         }
     }
 

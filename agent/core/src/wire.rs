@@ -99,6 +99,13 @@ pub enum Event {
         /// The notice, as it was seen.
         notice: Notice,
     },
+    /// The metadata service has not answered for some seconds: a notice may stand there unheard.
+    SightLost {
+        /// What it did last; for people.
+        why: String,
+    },
+    /// The metadata service answers again.
+    SightRegained,
     /// One of the scripts of [`Action::RunDrainScripts`] has ended; comes once for each that was started.
     DrainScriptEnded {
         /// Its file name.

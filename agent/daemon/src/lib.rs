@@ -3,6 +3,9 @@
 pub mod config;
 pub mod doors;
 pub mod effect;
+pub mod engine;
 pub mod intake;
 pub mod ledger;
 pub mod protocol;
+pub mod report;
+pub mod run;

@@ -50,16 +50,9 @@ pub(super) fn write<M: Serialize>(body: &Body<M>) -> Result<Vec<u8>, serde_json:
     Ok(document)
 }
 
+/// The memory of a document that is this instance's.
 pub(super) fn read<M: DeserializeOwned>(document: &[u8], instance: &InstanceId) -> Result<Remembered<M>, Flaw> {
-    let label: Label = serde_json::from_slice(document).map_err(damaged)?;
-    if label.pitcrew_ledger != FORMAT {
-        return Err(Flaw::OtherFormat(label.pitcrew_ledger));
-    }
-    let envelope: Envelope<'_> = serde_json::from_slice(document).map_err(damaged)?;
-    if envelope.crc32 != checksum(envelope.body) {
-        return Err(Flaw::Damaged("its checksum does not fit".to_owned()));
-    }
-    let body: Body<Box<RawValue>> = serde_json::from_str(envelope.body.get()).map_err(damaged)?;
+    let body = open(document)?;
     if body.instance != *instance {
         return Err(Flaw::OtherInstance(body.instance));
     }
@@ -69,6 +62,24 @@ pub(super) fn read<M: DeserializeOwned>(document: &[u8], instance: &InstanceId) 
         written: body.written,
         generation: body.generation,
     })
+}
+
+/// The memory of a document of this `boot`, whoever's it is: an instance keeps its name for as long as it is up.
+pub(super) fn of_boot<M: DeserializeOwned>(document: &[u8], boot: &BootId) -> Option<M> {
+    let body = open(document).ok().filter(|body| body.boot == *boot)?;
+    serde_json::from_str(body.memory.get()).ok()
+}
+
+fn open(document: &[u8]) -> Result<Body<Box<RawValue>>, Flaw> {
+    let label: Label = serde_json::from_slice(document).map_err(damaged)?;
+    if label.pitcrew_ledger != FORMAT {
+        return Err(Flaw::OtherFormat(label.pitcrew_ledger));
+    }
+    let envelope: Envelope<'_> = serde_json::from_slice(document).map_err(damaged)?;
+    if envelope.crc32 != checksum(envelope.body) {
+        return Err(Flaw::Damaged("its checksum does not fit".to_owned()));
+    }
+    serde_json::from_str(envelope.body.get()).map_err(damaged)
 }
 
 fn checksum(body: &RawValue) -> String {

@@ -84,6 +84,12 @@ pub enum LedgerError {
     Encode(#[source] serde_json::Error),
 }
 
+/// What was last written in this `boot`, before anybody knows which instance this is; `None` where nothing was.
+pub fn written_in<M: DeserializeOwned>(store: &mut dyn Store, boot: &BootId) -> Option<M> {
+    let documents = store.load().ok()?;
+    documents.iter().find_map(|document| document::of_boot(&document.bytes, boot))
+}
+
 impl<M: Serialize + DeserializeOwned> Ledger<M> {
     /// Opens the ledger of `instance` in this `boot`, and reads what it holds. Fails where the store cannot be read, or
     /// where a damaged document cannot be set aside; never because of what a document says.
@@ -205,6 +211,13 @@ mod tests {
         assert_eq!(opened.findings, vec![]);
         let expected = Remembered { memory: notes(8), boot: "boot-1".into(), written: now(2), generation: 2 };
         assert_eq!(opened.remembered, Some(expected));
+    }
+
+    #[test]
+    fn what_was_written_in_this_boot_is_found_without_knowing_the_instance() {
+        let mut store = two_generations();
+        assert_eq!(written_in(&mut store, &"boot-1".into()), Some(notes(8)));
+        assert_eq!(written_in::<Notes>(&mut store, &"boot-2".into()), None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) async fn discover(client: &Client, own: &OwnIds, wanted: &[String]) -
     let groups = if wanted.is_empty() {
         holding(client, own).await?
     } else {
-        let named = wanted.iter().map(|name| one(client, name));
+        let named: Vec<_> = wanted.iter().map(|name| one(client, name)).collect();
         stream::iter(named).buffered(AT_A_TIME).try_collect().await?
     };
     let facts = groups.into_iter().map(|arn| facts(client, arn));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pitcrew_core::ids::InstanceId;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::{Imds, Trouble};
@@ -12,7 +12,7 @@ use crate::doors::with_causes;
 const DOCUMENT: &str = "dynamic/instance-identity/document";
 
 /// The instance, as IMDS's identity document describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// `i-…`.
     pub instance: InstanceId,

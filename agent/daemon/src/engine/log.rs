@@ -1,0 +1,100 @@
+//! What the engine logs: each turn once, as an event with fields.
+
+use pitcrew_core::view::View;
+use pitcrew_core::wire::{Action, Event, Failure};
+use tracing::{debug, info, warn};
+
+use super::is_good;
+
+/// Remembers what was said last, so that it is not said twice.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    sentence: String,
+    troubles: Vec<String>,
+    ledger: Option<String>,
+}
+
+impl Log {
+    pub(super) fn event(&self, event: &Event) {
+        match event {
+            Event::HookArrived { hook, .. } => {
+                info!(event = %hook.event, deployment = %hook.deployment, group = %hook.group, "hook called");
+            }
+            Event::OperatorAsked { request, .. } => info!(?request, "operator called"),
+            Event::CallAbandoned { call } => info!(call = call.0, "caller went away"),
+            Event::NoticeSeen { notice } => warn!(kind = %notice.kind, time = ?notice.time, "notice seen"),
+            Event::NoticeWithdrawn { notice } => warn!(kind = %notice.kind, "notice withdrawn"),
+            Event::Deregistered { group, answer } => changed("deregistered", group.short(), answer),
+            Event::Registered { group, answer } => changed("registered", group.short(), answer),
+            Event::OwnerLearned { group, answer: Ok(owner) } => info!(%group, ?owner, "owner of traffic learned"),
+            Event::DeploymentLearned { deployment, answer: Ok(state) } => {
+                info!(%deployment, ?state, "deployment asked after");
+            }
+            Event::DrainScriptEnded { name, how } => info!(%name, ?how, "drain.d script ended"),
+            Event::Started
+            | Event::TimerElapsed
+            | Event::SightLost { .. }
+            | Event::SightRegained
+            | Event::OwnerLearned { .. }
+            | Event::DeploymentLearned { .. }
+            | Event::GroupsDiscovered { .. }
+            | Event::GroupObserved { .. }
+            | Event::ConnectionsCounted { .. }
+            | Event::ProbeAnswered { .. }
+            | Event::DrainScriptsEnded { .. }
+            | Event::TagsRemoved { .. }
+            | Event::Released { .. } => debug!(?event, "heard"),
+        }
+    }
+
+    pub(super) fn action(&self, action: &Action) {
+        match action {
+            Action::Deregister { group, targets } => info!(group = group.short(), ?targets, "deregistering"),
+            Action::Register { group, targets } => info!(group = group.short(), ?targets, "registering"),
+            Action::Reply { call, answer } if is_good(answer.verdict) => {
+                info!(call = call.0, verdict = ?answer.verdict, "{}", answer.sentence);
+            }
+            Action::Reply { call, answer } => {
+                warn!(call = call.0, verdict = ?answer.verdict, "{}", answer.sentence);
+            }
+            Action::Announce { moment, sentence, .. } => info!(?moment, "{sentence}"),
+            Action::RunDrainScripts { .. } => info!("running drain.d"),
+            Action::Progress { .. }
+            | Action::LearnOwner { .. }
+            | Action::LearnDeployment { .. }
+            | Action::DiscoverGroups
+            | Action::ObserveGroup { .. }
+            | Action::CountConnections { .. }
+            | Action::RemoveTags
+            | Action::Release { .. } => debug!(?action, "doing"),
+        }
+    }
+
+    /// What people see has changed: say so, and each new trouble once.
+    pub(super) fn view(&mut self, view: &View) {
+        if view.sentence != self.sentence {
+            info!(state = view.state.word(), "{}", view.sentence);
+            self.sentence.clone_from(&view.sentence);
+        }
+        for trouble in view.troubles.iter().filter(|trouble| !self.troubles.contains(trouble)) {
+            warn!("{trouble}");
+        }
+        if view.troubles != self.troubles {
+            self.troubles.clone_from(&view.troubles);
+        }
+    }
+
+    pub(super) fn ledger_failed(&mut self, sentence: &str) {
+        if self.ledger.as_deref() != Some(sentence) {
+            warn!("{sentence}");
+            self.ledger = Some(sentence.to_owned());
+        }
+    }
+}
+
+fn changed(what: &'static str, group: &str, answer: &Result<(), Failure>) {
+    match answer {
+        Ok(()) => info!(group, "{what}"),
+        Err(failure) => warn!(group, kind = ?failure.kind, "{}", failure.sentence),
+    }
+}

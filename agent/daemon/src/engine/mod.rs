@@ -1,0 +1,276 @@
+//! Holds the core: hands it what was heard, writes its memory down, carries out what it says.
+
+mod hands;
+mod log;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use pitcrew_core::Core;
+use pitcrew_core::ids::CallId;
+use pitcrew_core::memory::Memory;
+use pitcrew_core::notice::{Notice, NoticeKind};
+use pitcrew_core::time::{Now, WallTime, millis};
+use pitcrew_core::view::View;
+use pitcrew_core::wire::{Action, Answer, Event, Failure, FailureKind, Verdict};
+use tokio::sync::{mpsc, watch};
+
+use crate::doors::Clock;
+use crate::intake::imds::Sight;
+use crate::intake::socket::{CallEvent, Replies, Request};
+
+pub use hands::Hands;
+use log::Log;
+
+/// What reaches the engine.
+#[derive(Debug)]
+pub enum Input {
+    /// Something happened outside.
+    Heard(Event),
+    /// Somebody called on the socket.
+    Call(CallEvent),
+    /// The service manager stops the agent.
+    StopAsked,
+}
+
+impl From<CallEvent> for Input {
+    fn from(call: CallEvent) -> Self {
+        Input::Call(call)
+    }
+}
+
+impl From<Event> for Input {
+    fn from(event: Event) -> Self {
+        Input::Heard(event)
+    }
+}
+
+impl From<Sight> for Input {
+    fn from(sight: Sight) -> Self {
+        match sight {
+            Sight::Blind { why, .. } => Input::Heard(Event::SightLost { why }),
+            Sight::Seeing { .. } => Input::Heard(Event::SightRegained),
+        }
+    }
+}
+
+/// Where the core's memory is written before anything that depends on it is done.
+pub trait Keeper: Send {
+    /// Writes the memory down; when this returns it survives a crash. The error is a sentence for people.
+    fn keep(&mut self, memory: &Memory, now: Now) -> Result<(), String>;
+}
+
+/// What to do when the service manager stops the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStop {
+    /// Leave traffic first, for at most so long.
+    Leave(Duration),
+    /// Stop at once; traffic stays as it is, and the next run takes up from the ledger.
+    Stay,
+}
+
+/// The engine. Dropping it stops everything that is under way.
+pub struct Engine {
+    core: Core,
+    clock: Arc<dyn Clock>,
+    hands: Arc<Hands>,
+    keeper: Box<dyn Keeper>,
+    kept: Option<Memory>,
+    on_stop: OnStop,
+    callers: BTreeMap<CallId, Replies>,
+    under_way: FuturesUnordered<BoxFuture<'static, Event>>,
+    view: watch::Sender<Option<Arc<View>>>,
+    log: Log,
+}
+
+impl Engine {
+    /// An engine around a core that has taken up its memory. `view` is told of every change that people can see.
+    pub fn new(
+        core: Core,
+        clock: Arc<dyn Clock>,
+        hands: Hands,
+        keeper: Box<dyn Keeper>,
+        on_stop: OnStop,
+        view: watch::Sender<Option<Arc<View>>>,
+    ) -> Self {
+        Self {
+            core,
+            clock,
+            hands: Arc::new(hands),
+            keeper,
+            kept: None,
+            on_stop,
+            callers: BTreeMap::new(),
+            under_way: FuturesUnordered::new(),
+            view,
+            log: Log::default(),
+        }
+    }
+
+    /// Runs until the agent is asked to stop and has left, or stays as told.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Input>) {
+        self.step(Event::Started);
+        while let Some(input) = self.next(&mut inbox).await {
+            match input {
+                Input::Heard(event) => self.step(event),
+                Input::Call(call) => self.call(call),
+                Input::StopAsked => match self.on_stop {
+                    OnStop::Stay => return,
+                    OnStop::Leave(budget) => self.step(Event::NoticeSeen { notice: self.shutdown(budget) }),
+                },
+            }
+            if self.has_left_for_shutdown() {
+                return;
+            }
+        }
+    }
+
+    /// The next thing to think about: the first of an outcome, something heard, or the moment that the core asked for.
+    async fn next(&mut self, inbox: &mut mpsc::Receiver<Input>) -> Option<Input> {
+        let wake = self.core.wake_at().map(|at| at.remaining(self.clock.now().at));
+        let sleep = async {
+            match wake {
+                // A millisecond more: a timer must not fire before the moment by the other clock.
+                Some(left) => tokio::time::sleep(left + Duration::from_millis(1)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(event) = self.under_way.next() => Some(Input::Heard(event)),
+            input = inbox.recv() => input,
+            () = sleep => Some(Input::Heard(Event::TimerElapsed)),
+        }
+    }
+
+    fn call(&mut self, call: CallEvent) {
+        match call {
+            CallEvent::Arrived { call, request: Request::Hook(hook), replies } => {
+                self.callers.insert(call, replies);
+                self.step(Event::HookArrived { call, hook });
+            }
+            CallEvent::Arrived { call, request: Request::Operator(request), replies } => {
+                self.callers.insert(call, replies);
+                self.step(Event::OperatorAsked { call, request });
+            }
+            CallEvent::Arrived { request: Request::Status, replies, .. } => {
+                let view = self.core.view(self.clock.now());
+                // A view is plain data with string keys: it always has a JSON form.
+                replies.status(serde_json::to_value(view).unwrap_or_default());
+            }
+            CallEvent::Abandoned { call } => self.step(Event::CallAbandoned { call }),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let now = self.clock.now();
+        self.log.event(&event);
+        let actions = self.core.step(now, event);
+        let kept = self.keep(now);
+        for action in actions {
+            match &kept {
+                Err(sentence) if self.must_be_remembered(&action) => self.refuse(&action, sentence),
+                Ok(()) | Err(_) => self.carry_out(action),
+            }
+        }
+        let view = Arc::new(self.core.view(now));
+        self.log.view(&view);
+        self.view.send_if_modified(|shown| {
+            let changed = shown.as_ref() != Some(&view);
+            *shown = Some(view);
+            changed
+        });
+    }
+
+    fn keep(&mut self, now: Now) -> Result<(), String> {
+        if self.kept.as_ref() == Some(self.core.memory()) {
+            return Ok(());
+        }
+        let outcome = self.keeper.keep(self.core.memory(), now);
+        match &outcome {
+            Ok(()) => self.kept = Some(self.core.memory().clone()),
+            Err(sentence) => self.log.ledger_failed(sentence),
+        }
+        outcome
+    }
+
+    /// A target that is taken out must be remembered, or a crash would strand it; only an instance that leaves has no
+    /// use for the memory.
+    fn must_be_remembered(&self, action: &Action) -> bool {
+        match action {
+            Action::Deregister { .. } => self.core.memory().leaving.is_none(),
+            Action::LearnOwner { .. }
+            | Action::LearnDeployment { .. }
+            | Action::DiscoverGroups
+            | Action::ObserveGroup { .. }
+            | Action::Register { .. }
+            | Action::CountConnections { .. }
+            | Action::Reply { .. }
+            | Action::Progress { .. }
+            | Action::RunDrainScripts { .. }
+            | Action::RemoveTags
+            | Action::Release { .. }
+            | Action::Announce { .. } => false,
+        }
+    }
+
+    fn refuse(&mut self, action: &Action, sentence: &str) {
+        if let Action::Deregister { group, .. } = action {
+            let failure = Failure { kind: FailureKind::Throttled, sentence: sentence.to_owned() };
+            let event = Event::Deregistered { group: group.clone(), answer: Err(failure) };
+            self.under_way.push(Box::pin(std::future::ready(event)));
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        self.log.action(&action);
+        match action {
+            Action::Reply { call, answer } => self.reply(call, answer),
+            Action::Progress { call, sentence } => {
+                if let Some(caller) = self.callers.get(&call) {
+                    caller.progress(sentence);
+                }
+            }
+            outside => {
+                if let Some(outcome) = Hands::carry_out(self.hands.clone(), outside) {
+                    self.under_way.push(outcome);
+                }
+            }
+        }
+    }
+
+    fn reply(&mut self, call: CallId, answer: Answer) {
+        if let Some(caller) = self.callers.remove(&call) {
+            caller.answer(answer);
+        }
+    }
+
+    fn shutdown(&self, budget: Duration) -> Notice {
+        let ends = self.clock.now().wall.0.saturating_add(millis(budget));
+        Notice { kind: NoticeKind::Shutdown, time: Some(WallTime(ends)) }
+    }
+
+    fn has_left_for_shutdown(&self) -> bool {
+        let leaving = self.core.memory().leaving.as_ref();
+        self.core.has_left()
+            && leaving.is_some_and(|leaving| leaving.notices.iter().any(|notice| notice.kind == NoticeKind::Shutdown))
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("core", &self.core).finish_non_exhaustive()
+    }
+}
+
+/// How an answer is logged: a failure is a warning.
+pub(crate) fn is_good(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Done => true,
+        Verdict::Failed | Verdict::TimedOut | Verdict::Refused | Verdict::Misconfigured => false,
+    }
+}

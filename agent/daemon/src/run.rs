@@ -1,0 +1,175 @@
+//! Wires one run of the agent: doors, ledger, intake, engine. Everything ends when the future is dropped.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use futures_util::future::join_all;
+use pitcrew_core::Core;
+use pitcrew_core::ids::BootId;
+use pitcrew_core::memory::Memory;
+use pitcrew_core::time::Now;
+use pitcrew_core::view::View;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use crate::config::Settings;
+use crate::doors::{Clock, Connections, Transport};
+use crate::effect::aws;
+use crate::effect::balancer::Balancer;
+use crate::effect::deployments::Deployments;
+use crate::engine::{Engine, Hands, Input, Keeper, OnStop};
+use crate::intake::imds::{Endpoint, Identity, Imds, NoticePoller};
+use crate::intake::probe;
+use crate::intake::socket::{Access, Limits, Listener, Server};
+use crate::ledger::{self, Ledger, Store};
+
+/// Room for what is heard while the engine thinks; a full inbox only makes its sources wait.
+const INBOX: usize = 256;
+
+/// Every way out of this process that a run uses.
+pub struct Doors {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// HTTP.
+    pub transport: Arc<dyn Transport>,
+    /// This host's connections.
+    pub connections: Arc<dyn Connections>,
+    /// Where the ledger lies.
+    pub store: Box<dyn Store>,
+    /// Which boot this is.
+    pub boot: BootId,
+    /// Where IMDS answers.
+    pub imds: Endpoint,
+    /// How the AWS SDK finds credentials.
+    pub aws: AwsAccess,
+    /// Spreads a fleet's questions; the same seed asks at the same moments.
+    pub seed: u64,
+}
+
+/// How the AWS SDK is set up.
+pub enum AwsAccess {
+    /// As this host asks for it: settings, environment, profile, the instance's role.
+    Host,
+    /// These and nothing else, for a simulated run.
+    Fixed {
+        /// Of all services.
+        endpoint_url: String,
+        /// Signs the calls.
+        credentials: SharedCredentialsProvider,
+    },
+}
+
+/// What the ledger holds: the core's memory, and who this instance is, so that a restart needs no metadata service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Notebook {
+    identity: Identity,
+    memory: Memory,
+}
+
+/// Runs the agent until `stop` ends and it has left, or stays as told. `view` is told of every change that people can
+/// see, the first time when hooks and notices are heard. Fails only before that, where the ledger cannot be read.
+pub async fn run<L: Listener>(
+    settings: Settings,
+    doors: Doors,
+    listener: L,
+    on_stop: OnStop,
+    view: watch::Sender<Option<Arc<View>>>,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let imds = Arc::new(Imds::new(doors.transport.clone(), doors.imds.clone(), settings.imds.timeout));
+    let mut store = doors.store;
+    let identity = match ledger::written_in::<Notebook>(store.as_mut(), &doors.boot) {
+        Some(notebook) => notebook.identity,
+        None => imds.identity_when_known(doors.seed).await,
+    };
+    info!(instance = %identity.instance, region = identity.region, "this is the instance");
+
+    let (ledger, opened) =
+        Ledger::<Notebook>::open(store, identity.instance.clone(), doors.boot.clone()).context("opening the ledger")?;
+    for finding in &opened.findings {
+        warn!("{finding}");
+    }
+    let now = doors.clock.now();
+    let memory = opened.remembered.map_or_else(Memory::default, |found| {
+        let mut memory = found.memory.memory;
+        if found.boot != doors.boot {
+            memory.rebase(found.written, now);
+        }
+        memory
+    });
+
+    let sdk_doors = aws::Doors { transport: doors.transport.clone(), clock: doors.clock.clone() };
+    let sdk = match &doors.aws {
+        AwsAccess::Host => aws::from_host(&settings.aws, Some(&identity.region), &sdk_doors).await,
+        AwsAccess::Fixed { endpoint_url, credentials } => {
+            aws::fixed(&identity.region, endpoint_url, settings.aws.timeout, credentials.clone(), &sdk_doors)
+        }
+    };
+    let hands = Hands {
+        balancer: Balancer::new(sdk.clone(), identity.instance.clone(), identity.private_address.clone()),
+        deployments: Deployments::new(sdk, identity.instance.clone()),
+        connections: doors.connections,
+        target_groups: settings.target_groups.clone(),
+    };
+    let standing = memory.leaving.as_ref().map(|leaving| leaving.notices.clone()).unwrap_or_default();
+    let mut core_settings = settings.core.clone();
+    core_settings.seed = doors.seed;
+    let core = Core::new(core_settings, memory, now);
+    let keeper = Box::new(NotebookKeeper { ledger, identity });
+    let engine = Engine::new(core, doors.clock, hands, keeper, on_stop, view);
+
+    let (heard, inbox) = mpsc::channel(INBOX);
+    let server = Server {
+        access: Access::members_of(settings.socket_group.clone()),
+        limits: Limits::default(),
+        patience: settings.hook_timeout,
+        engine: heard.clone(),
+    };
+    let notices = NoticePoller::new(imds, settings.imds.poll, doors.seed, &standing);
+    let probes: Vec<_> = settings
+        .probes
+        .iter()
+        .zip(1..)
+        .map(|(probe, number)| {
+            let seed = doors.seed.wrapping_add(number);
+            probe::run::<Input>(probe.clone(), doors.transport.clone(), seed, heard.clone())
+        })
+        .collect();
+    let stopped = {
+        let heard = heard.clone();
+        async move {
+            stop.await;
+            // The engine is gone already: then there is nothing to stop.
+            let _ = heard.send(Input::StopAsked).await;
+        }
+    };
+
+    let mut engine = pin!(engine.run(inbox));
+    let mut intake = pin!(async {
+        tokio::join!(server.serve(listener), notices.run::<Input>(heard), join_all(probes), stopped);
+    });
+    tokio::select! {
+        biased;
+        () = engine.as_mut() => {}
+        () = intake.as_mut() => engine.await,
+    }
+    Ok(())
+}
+
+struct NotebookKeeper {
+    ledger: Ledger<Notebook>,
+    identity: Identity,
+}
+
+impl Keeper for NotebookKeeper {
+    fn keep(&mut self, memory: &Memory, now: Now) -> Result<(), String> {
+        let notebook = Notebook { identity: self.identity.clone(), memory: memory.clone() };
+        self.ledger.save(now, &notebook).map_err(|error| {
+            format!("{}; no target is taken out for a deployment until it can be", crate::doors::with_causes(&error))
+        })
+    }
+}
