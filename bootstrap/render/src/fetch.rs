@@ -101,3 +101,6 @@ impl Fetch for Https {
         Ok(file)
     }
 }
+
+#[cfg(test)]
+mod tests;
