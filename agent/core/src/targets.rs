@@ -203,7 +203,7 @@ impl Core {
         }
     }
 
-    /// Takes this instance's registrations out; returns the ports that still drain.
+    /// Takes this instance's registrations out; returns the ports that drain or have drained.
     fn take_out(
         &mut self,
         now: Instant,
@@ -244,7 +244,7 @@ impl Core {
             };
             self.look(now, group, every, actions);
         }
-        draining.into_iter().filter(|port| !self.is_port_done(now, group, *port)).collect()
+        draining
     }
 
     fn deregister(&mut self, now: Instant, group: &TargetGroupArn, targets: Vec<Target>, actions: &mut Vec<Action>) {
@@ -309,23 +309,24 @@ impl Core {
         }
     }
 
-    fn watch_ports(&mut self, now: Instant, draining: BTreeSet<u16>, actions: &mut Vec<Action>) {
-        self.groups.ports.retain(|port, _| draining.contains(port));
-        for port in &draining {
+    /// Counts connections until nothing drains any more; what was counted is kept for as long as its port is out.
+    fn watch_ports(&mut self, now: Instant, out: BTreeSet<u16>, actions: &mut Vec<Action>) {
+        self.groups.ports.retain(|port, _| out.contains(port));
+        for port in &out {
             self.groups.ports.entry(*port).or_default();
         }
-        if !draining.is_empty() && self.asks.due(&Ask::Connections, now, COUNT_CONNECTIONS) {
-            actions.push(Action::CountConnections { ports: draining.into_iter().collect() });
+        if !out.is_empty() && self.is_draining(now) && self.asks.due(&Ask::Connections, now, COUNT_CONNECTIONS) {
+            actions.push(Action::CountConnections { ports: out.into_iter().collect() });
         }
     }
 
-    fn is_port_done(&self, now: Instant, group: &TargetGroupArn, port: u16) -> bool {
-        self.groups.latest(group).is_some_and(|observation| {
-            observation
-                .own
-                .keys()
-                .filter(|target| target.port == port)
-                .all(|target| self.standing(now, group, target) == Standing::Drained)
+    fn is_draining(&self, now: Instant) -> bool {
+        self.groups.seen.iter().any(|(group, seen)| {
+            let mut own = seen.observed.iter().flat_map(|(_, observation)| observation.own.keys());
+            own.any(|target| match self.standing(now, group, target) {
+                Standing::Draining { .. } => true,
+                Standing::Unseen | Standing::Registered(_) | Standing::Drained => false,
+            })
         })
     }
 
