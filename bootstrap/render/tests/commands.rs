@@ -1,4 +1,5 @@
 //! The commands as an operator gives them, without a network.
+#![allow(clippy::unwrap_used, reason = "helpers of tests stop at the first surprise")]
 
 use std::fs;
 use std::io::Write as _;
