@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{TargetGroup, TargetTypeEnum};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use pitcrew_core::ids::TargetGroupArn;
 use pitcrew_core::wire::{Failure, FailureKind, GroupFacts};
 
@@ -22,12 +22,11 @@ pub(super) async fn discover(client: &Client, own: &OwnIds, wanted: &[String]) -
     let groups = if wanted.is_empty() {
         holding(client, own).await?
     } else {
-        let named: Vec<_> = wanted.iter().map(|name| one(client, name)).collect();
-        stream::iter(named).buffered(AT_A_TIME).try_collect().await?
+        some_at_a_time(wanted.iter().map(|name| one(client, name)).collect()).await?
     };
-    let facts = groups.into_iter().map(|arn| facts(client, arn));
-    let mut facts: Vec<_> = stream::iter(facts).buffered(AT_A_TIME).try_collect().await?;
-    facts.sort_by(|a: &GroupFacts, b| a.arn.cmp(&b.arn));
+    let questions = groups.into_iter().map(|arn| facts(client, arn)).collect();
+    let mut facts = some_at_a_time(questions).await?;
+    facts.sort_by(|a, b| a.arn.cmp(&b.arn));
     facts.dedup_by(|a, b| a.arn == b.arn);
     Ok(facts)
 }
@@ -60,22 +59,31 @@ async fn one(client: &Client, name: &str) -> Result<TargetGroupArn, Failure> {
 /// Every group of the region that holds this instance.
 async fn holding(client: &Client, own: &OwnIds) -> Result<Vec<TargetGroupArn>, Failure> {
     let groups = all(client).await?;
-    let looks = groups.into_iter().map(|arn| async move {
-        match health::describe(client, &arn).await {
-            Ok(listed) => {
-                let held = listed.iter().any(|listed| {
-                    let id = listed.target().and_then(|target| target.id());
-                    let state = listed.target_health().and_then(health::state);
-                    id.is_some_and(|id| own.holds(id)) && state.is_some()
-                });
-                Ok(held.then_some(arn))
-            }
-            // Deleted since it was listed.
-            Err(failure) if failure.kind == FailureKind::NotFound => Ok(None),
-            Err(failure) => Err(failure),
+    let questions = groups.into_iter().map(|arn| if_holding(client, own, arn)).collect();
+    let found = some_at_a_time(questions).await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// The group itself, where it holds this instance.
+async fn if_holding(client: &Client, own: &OwnIds, group: TargetGroupArn) -> Result<Option<TargetGroupArn>, Failure> {
+    match health::describe(client, &group).await {
+        Ok(listed) => {
+            let held = listed.iter().any(|listed| {
+                let id = listed.target().and_then(|target| target.id());
+                let state = listed.target_health().and_then(health::state);
+                id.is_some_and(|id| own.holds(id)) && state.is_some()
+            });
+            Ok(held.then_some(group))
         }
-    });
-    stream::iter(looks).buffered(AT_A_TIME).try_filter_map(|found| async move { Ok(found) }).try_collect().await
+        // Deleted since it was listed.
+        Err(failure) if failure.kind == FailureKind::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Answers in the order of the questions; the first failure ends them all.
+async fn some_at_a_time<T>(questions: Vec<impl Future<Output = Result<T, Failure>>>) -> Result<Vec<T>, Failure> {
+    stream::iter(questions).buffered(AT_A_TIME).try_collect().await
 }
 
 async fn all(client: &Client) -> Result<Vec<TargetGroupArn>, Failure> {
