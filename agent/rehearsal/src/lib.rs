@@ -3,6 +3,7 @@
 pub mod app;
 pub mod balancer;
 pub mod bundle;
+pub mod cli;
 pub mod clock;
 pub mod crew;
 pub mod endpoint;
@@ -11,6 +12,8 @@ pub mod lifecycle;
 pub mod load;
 mod lock;
 pub mod net;
+pub mod rehearsal;
 pub mod seat;
 pub mod timeline;
+pub mod verdict;
 pub mod world;

@@ -32,6 +32,8 @@ pub enum Happening {
     WorldUp { instances: u8, seed: u64, balancer: String },
     LoadStarted { per_second: u32 },
     LoadEnded { sent: u64, lost: u64 },
+    RequestLost { cause: String, target: String },
+    NoticeGiven { notice: String },
     AgentStarted,
     AgentKilled { during: LifecycleEvent },
     AgentFailed { reason: String },
@@ -126,6 +128,9 @@ impl fmt::Display for Happening {
             }
             Self::LoadStarted { per_second } => write!(f, "load starts: {per_second} requests/s"),
             Self::LoadEnded { sent, lost } => write!(f, "load ended: {sent} sent, {lost} lost"),
+            Self::RequestLost { cause, target } if target.is_empty() => write!(f, "request LOST: {cause}"),
+            Self::RequestLost { cause, target } => write!(f, "request LOST at {target}: {cause}"),
+            Self::NoticeGiven { notice } => write!(f, "notice: {notice}"),
             Self::AgentStarted => f.write_str("agent is ready"),
             Self::AgentKilled { during } => write!(f, "agent killed (SIGKILL) during {during}"),
             Self::AgentFailed { reason } => write!(f, "agent did not start: {reason}"),

@@ -51,6 +51,8 @@ pub enum Effect {
         group: String,
         /// The target.
         target: TargetId,
+        /// Whether it was out, or on the way out, before.
+        changed: bool,
         /// Whether it was registered when the world came up.
         from_the_start: bool,
     },
@@ -60,6 +62,8 @@ pub enum Effect {
         group: String,
         /// The target.
         target: TargetId,
+        /// Whether it was in before.
+        changed: bool,
         /// Targets of other instances that were registered at that time.
         registered_beside: usize,
         /// Those among them that were healthy.

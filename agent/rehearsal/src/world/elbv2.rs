@@ -166,12 +166,13 @@ impl LoadBalancing {
         let mut done = Done::from(Xml::default());
         for (target, address) in targets.into_iter().zip(addresses) {
             let lag = Duration::from_millis(rng.u64(REGISTRATION_LAG));
-            group.register(now, target.clone(), address, lag);
+            let changed = group.register(now, target.clone(), address, lag);
             let name = group.settings.name.clone();
             done.effects.push(Effect::Registered {
                 from_the_start: from_the_start.contains(&(name.clone(), target.clone())),
                 group: name,
                 target,
+                changed,
             });
         }
         Ok(done)
@@ -185,10 +186,11 @@ impl LoadBalancing {
             let registered_beside = group.registered_beside(now, &target.id);
             let healthy_beside = group.healthy_beside(now, &target.id);
             let lag = Duration::from_millis(rng.u64(DEREGISTRATION_LAG));
-            group.deregister(now, &target, lag);
+            let changed = group.deregister(now, &target, lag);
             done.effects.push(Effect::Deregistered {
                 group: group.settings.name.clone(),
                 target,
+                changed,
                 registered_beside,
                 healthy_beside,
             });

@@ -232,10 +232,11 @@ impl World {
     }
 
     /// Plans or withdraws what AWS tells an instance about its future.
-    pub fn notify(&self, seat: &Seat, change: impl FnOnce(&mut Notices)) {
+    pub fn notify(&self, seat: &Seat, notice: &str, change: impl FnOnce(&mut Notices)) {
         if let Some(imds) = lock(&self.state).imds.get_mut(&seat.number) {
             change(&mut imds.notices);
         }
+        self.happened(Some(seat.number), Happening::NoticeGiven { notice: notice.to_owned() });
     }
 
     /// The control plane of a target group, for its data plane.
@@ -368,12 +369,13 @@ impl World {
 
     fn tell_of_effect(&self, effect: Effect, by: String) {
         match effect {
-            Effect::Registered { group, target, .. } => {
+            Effect::Registered { group, target, changed: true, .. } => {
                 self.happened(self.number_of(&target.id), Happening::TargetRegistered { group, target, by })
             }
-            Effect::Deregistered { group, target, .. } => {
+            Effect::Deregistered { group, target, changed: true, .. } => {
                 self.happened(self.number_of(&target.id), Happening::TargetDeregistered { group, target, by })
             }
+            Effect::Registered { changed: false, .. } | Effect::Deregistered { changed: false, .. } => {}
         }
     }
 

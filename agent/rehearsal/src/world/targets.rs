@@ -137,45 +137,41 @@ impl TargetGroup {
     }
 
     /// Registers a target; the data plane hears of it after `lag`. One that is registered already stays as it is;
-    /// one that is draining starts anew.
-    pub fn register(&mut self, now: Instant, target: TargetId, address: IpAddr, lag: Duration) {
+    /// one that is draining starts anew. Returns whether anything changed.
+    pub fn register(&mut self, now: Instant, target: TargetId, address: IpAddr, lag: Duration) -> bool {
         self.settle(now);
-        let known = self.targets.get(&target).map(|known| &known.standing);
-        match known {
+        let drains_until = match self.targets.get(&target).map(|known| &known.standing) {
             Some(
                 Standing::Registering { .. }
                 | Standing::Initial { .. }
                 | Standing::Healthy { .. }
                 | Standing::Unhealthy { .. },
-            ) => {}
-            Some(Standing::Draining { until, .. }) => {
-                let drains_until = Some(*until);
-                self.insert(target, address, now + lag, drains_until);
-            }
-            None => self.insert(target, address, now + lag, None),
-        }
-    }
-
-    fn insert(&mut self, target: TargetId, address: IpAddr, known_at: Instant, drains_until: Option<Instant>) {
-        let standing = Standing::Registering { known_at, drains_until };
+            ) => return false,
+            Some(Standing::Draining { until, .. }) => Some(*until),
+            None => None,
+        };
+        let standing = Standing::Registering { known_at: now + lag, drains_until };
         self.targets.insert(target, Target { address, standing });
+        true
     }
 
     /// Deregisters a target; new requests still reach it until `lag` has passed. One that is not registered is no error.
-    pub fn deregister(&mut self, now: Instant, target: &TargetId, lag: Duration) {
+    /// Returns whether anything changed.
+    pub fn deregister(&mut self, now: Instant, target: &TargetId, lag: Duration) -> bool {
         self.settle(now);
         let open = self.fails_open();
         let until = now + self.settings.deregistration_delay;
         let Some(target) = self.targets.get_mut(target) else {
-            return;
+            return false;
         };
         let carried = match target.standing {
             Standing::Healthy { .. } => true,
             Standing::Initial { .. } | Standing::Unhealthy { .. } => open,
             Standing::Registering { .. } => false,
-            Standing::Draining { .. } => return,
+            Standing::Draining { .. } => return false,
         };
         target.standing = Standing::Draining { heard_at: now + lag, until, carried };
+        true
     }
 
     /// Takes the result of a health check of every target at this endpoint; returns those whose health turned.

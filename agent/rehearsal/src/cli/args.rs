@@ -1,0 +1,258 @@
+//! The arguments of `pitcrew rehearse`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::balancer::IdleOnDrain;
+use crate::bundle::{Bundle, BundleError};
+use crate::lifecycle::LifecycleEvent;
+use crate::rehearsal::{Hooks, Options};
+use crate::world::faults::Fault;
+
+/// Roll a real CodeDeploy bundle out in a stand-in world on this machine, and see whether a request is lost
+///
+/// Starts a stand-in for the metadata service, load balancing and CodeDeploy on loopback, a load balancer in front of
+/// real application processes, a steady load, and a real `pitcrew run` beside each instance that is deployed to. Then
+/// the bundle is rolled out in CodeDeploy's order. No AWS account, no root, no network needed.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct RehearseArgs {
+    /// A bundle of yours: a directory with appspec.yml. Its scripts run as you, for real; `systemctl` in them moves
+    /// the stand-in application. Default: the sample bundle
+    #[arg(long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+
+    /// Instances to deploy to, one by one; one more only carries traffic
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub instances: u8,
+
+    /// Requests per second [default: 500, or 25 when simulated]
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub rate: Option<u32>,
+
+    /// Keep the load up until it has sent this many [default: 20 seconds' worth]
+    #[arg(long, value_name = "N")]
+    pub requests: Option<u64>,
+
+    /// One request in twenty takes up to this long to answer
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    pub slow_requests: Option<u64>,
+
+    /// Everything random follows from the seed: the same seed plays the same lags and faults [default: 1]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// The first deployment to these instances: no revision was installed before
+    #[arg(long)]
+    pub first: bool,
+
+    /// Take the `pitcrew hook` shims out of the bundle: the control, which must lose requests
+    #[arg(long, conflicts_with = "old_without_hooks")]
+    pub without_hooks: bool,
+
+    /// Only the new revision has shims: what the first deployment with Pitcrew is like
+    #[arg(long)]
+    pub old_without_hooks: bool,
+
+    /// Start no agent; a hook then finds nobody and fails
+    #[arg(long)]
+    pub no_agent: bool,
+
+    /// Let a script of this lifecycle event fail on the first instance, after the shim and before the bundle's work
+    #[arg(long, value_name = "EVENT", value_parser = scriptable)]
+    pub fail_at: Option<LifecycleEvent>,
+
+    /// Kill the agent (SIGKILL) during this lifecycle event; it starts again a second later
+    #[arg(long, value_name = "EVENT", value_parser = any_event)]
+    pub kill_agent_at: Option<LifecycleEvent>,
+
+    /// Let AWS misbehave: throttle, 5xx, slow, denied
+    #[arg(long, value_name = "NAME")]
+    pub fault: Option<Fault>,
+
+    /// Deploy a second group to the first instance at the same time
+    #[arg(long, conflicts_with = "without_hooks")]
+    pub overlap: bool,
+
+    /// The target group's deregistration delay
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub deregistration_delay: u64,
+
+    /// Whether the balancer reuses its connections to instances
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = OnOff::On)]
+    pub keep_alive: OnOff,
+
+    /// What the balancer does with idle connections to a draining instance (AWS does not say)
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = Idle::Closed)]
+    pub idle_on_drain: Idle,
+
+    /// How long the application takes to start
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = some_seconds)]
+    pub warm_up: f64,
+
+    /// Deploy nothing: keep the world up and print the environment that points any AWS client at it
+    #[arg(long, conflicts_with_all = ["simulated", "json"])]
+    pub hold: bool,
+
+    /// With --hold: end after this long instead of at ctrl-c
+    #[arg(long, value_name = "SECONDS", requires = "hold")]
+    pub hold_seconds: Option<u64>,
+
+    /// Play world and agent in this process under virtual time: the same for the same seed, and a hundred times faster
+    #[arg(long)]
+    pub simulated: bool,
+
+    /// With --simulated: play this many, each with the next seed
+    #[arg(long, value_name = "N", requires = "simulated", default_value_t = 1)]
+    pub runs: u64,
+
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  pitcrew rehearse                                     one instance, the sample bundle
+  pitcrew rehearse --bundle ./my-app --instances 3     your own bundle, three instances
+  pitcrew rehearse --kill-agent-at ApplicationStop     the agent dies while traffic drains
+  pitcrew rehearse --without-hooks                     what the same deployment loses without Pitcrew
+  pitcrew rehearse --simulated --runs 1000             a thousand seeds in one process
+  eval \"$(pitcrew rehearse --hold --hold-seconds 600)\" &   any AWS client against the stand-in world
+
+Exit status: 0 nothing lost and every invariant held, 1 otherwise, 2 it could not be played.";
+
+/// A switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnOff {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
+/// What a balancer does with idle connections to a draining target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Idle {
+    /// Closes them within a moment.
+    Closed,
+    /// Keeps them until the deregistration delay ends.
+    Kept,
+}
+
+/// The words after the stand-in `systemctl`.
+#[derive(Debug, Clone, Args)]
+pub struct SystemctlArgs {
+    /// What `systemctl` was called with
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
+impl RehearseArgs {
+    /// The scenario for one seed. Fails when the bundle cannot be used.
+    pub fn options(&self, seed: u64) -> Result<Options, BundleError> {
+        let bundle = match &self.bundle {
+            Some(directory) => Bundle::read(directory)?,
+            None => Bundle::sample()?,
+        };
+        let rate = self.rate.unwrap_or(if self.simulated { 25 } else { 500 });
+        Ok(Options {
+            seed,
+            bundle,
+            hooks: match (self.without_hooks, self.old_without_hooks) {
+                (true, _) => Hooks::None,
+                (false, true) => Hooks::NewOnly,
+                (false, false) => Hooks::Both,
+            },
+            agents: !self.no_agent,
+            instances: self.instances,
+            first: self.first,
+            rate,
+            requests: self.requests.unwrap_or(20 * u64::from(rate)),
+            slow_requests: self.slow_requests.map(Duration::from_millis),
+            keep_alive: self.keep_alive == OnOff::On,
+            idle_on_drain: match self.idle_on_drain {
+                Idle::Closed => IdleOnDrain::Closed,
+                Idle::Kept => IdleOnDrain::KeptOpen,
+            },
+            deregistration_delay: Duration::from_secs(self.deregistration_delay),
+            warm_up: Duration::from_secs_f64(self.warm_up),
+            fail_at: self.fail_at,
+            kill_agent_at: self.kill_agent_at,
+            fault: self.fault,
+            overlap: self.overlap,
+        })
+    }
+}
+
+/// An event that a deployment group without a load balancer plays.
+fn any_event(word: &str) -> Result<LifecycleEvent, String> {
+    let event: LifecycleEvent = word.parse().map_err(|error| format!("{error}"))?;
+    if LifecycleEvent::order(false).contains(&event) {
+        Ok(event)
+    } else {
+        Err(format!("{event} only happens where CodeDeploy controls traffic; here the events are {}", names(|_| true)))
+    }
+}
+
+fn scriptable(word: &str) -> Result<LifecycleEvent, String> {
+    let event = any_event(word)?;
+    if event.is_scriptable() {
+        Ok(event)
+    } else {
+        let scriptable = names(LifecycleEvent::is_scriptable);
+        Err(format!("no script runs in {event}; scripts run in {scriptable}"))
+    }
+}
+
+fn names(which: impl Fn(LifecycleEvent) -> bool) -> String {
+    let chosen = LifecycleEvent::order(false).iter().filter(|event| which(**event));
+    let names: Vec<_> = chosen.map(|event| event.name()).collect();
+    names.join(", ")
+}
+
+fn some_seconds(word: &str) -> Result<f64, String> {
+    match word.parse::<f64>() {
+        Ok(seconds) if (0.0..=600.0).contains(&seconds) => Ok(seconds),
+        Ok(_) | Err(_) => Err("give a number of seconds from 0 to 600".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: RehearseArgs,
+    }
+
+    fn read(words: &[&str]) -> Result<RehearseArgs, String> {
+        let words = std::iter::once(&"rehearse").chain(words);
+        Line::try_parse_from(words).map(|line| line.args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_default_rehearsal_sends_ten_thousand_requests() {
+        let options = read(&[]).unwrap().options(1).unwrap();
+        assert_eq!(options.requests, 10_000);
+        let simulated = read(&["--simulated"]).unwrap().options(1).unwrap();
+        assert_eq!((simulated.rate, simulated.requests), (25, 500));
+    }
+
+    #[test]
+    fn a_bad_option_says_which_words_are_good() {
+        for (words, expected) in [
+            (["--fail-at", "Lunch"], "`Lunch` is no lifecycle event"),
+            (["--fail-at", "Install"], "scripts run in ApplicationStop"),
+            (["--kill-agent-at", "BlockTraffic"], "only happens where CodeDeploy controls traffic"),
+            (["--fault", "fire"], "throttle, 5xx, slow, denied"),
+        ] {
+            let error = read(&words).unwrap_err();
+            assert!(error.contains(expected), "{words:?} gave {error}");
+        }
+    }
+}

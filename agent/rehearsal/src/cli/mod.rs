@@ -1,0 +1,98 @@
+//! `pitcrew rehearse`: reads the options, plays, prints, and says by its exit status whether all went well.
+
+mod args;
+mod hold;
+mod simulated;
+mod text;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::crew::{Crew, ProcessCrew};
+use crate::rehearsal::{self, Stage};
+use crate::timeline::Timeline;
+
+pub use args::{RehearseArgs, SystemctlArgs};
+
+/// Makes the crew of a simulated rehearsal: agents in this process, on the stage's own network and clock.
+pub type InProcess = dyn Fn(&Stage) -> Arc<dyn Crew> + Sync;
+
+/// Plays what the arguments say. Exit status: 0 all well, 1 a request was lost or an invariant broke, 2 it could not
+/// be played.
+pub fn run(args: RehearseArgs, in_process: &InProcess) -> ExitCode {
+    let outcome = if args.simulated { simulated::run(&args, in_process) } else { real(&args) };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("pitcrew rehearse: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// What the hidden `pitcrew rehearse-systemctl` does.
+pub fn systemctl(args: &SystemctlArgs) -> ExitCode {
+    crate::crew::systemctl(&args.words)
+}
+
+fn real(args: &RehearseArgs) -> anyhow::Result<bool> {
+    let options = args.options(args.seed.unwrap_or(1))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(async {
+        let screen = Arc::new(text::Screen::new(args.json || args.hold, io::stdout().is_terminal()));
+        let shown = Arc::clone(&screen);
+        let timeline = Timeline::shown_by(Arc::new(move |entry| shown.entry(entry)));
+        let mut stage = Stage::real(&options, timeline).await?;
+        let program = std::env::current_exe().context("finding this executable")?;
+        let crew: Arc<dyn Crew> = Arc::new(ProcessCrew::new(Arc::clone(&stage.world), program)?);
+        if args.hold {
+            hold::hold(&options, &stage, crew, args.hold_seconds).await?;
+            return Ok(true);
+        }
+        let progress = Arc::clone(&screen);
+        let played = tokio::select! {
+            biased;
+            played = rehearsal::run(
+                &options,
+                &stage,
+                crew,
+                Some(Arc::new(move |at, counts| progress.progress(at, counts))),
+            ) => played,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.context("waiting for ctrl-c")?;
+                anyhow::bail!("interrupted: agents and applications were ended");
+            }
+        };
+        screen.clear_progress();
+        let passed = played.as_ref().is_ok_and(|report| report.passed);
+        if !passed {
+            stage.keep_home();
+        }
+        let report = match played {
+            Ok(report) => report,
+            Err(error) => {
+                if let Some(home) = stage.home() {
+                    eprintln!("the logs of this rehearsal are in {}", home.display());
+                }
+                return Err(error);
+            }
+        };
+        if args.json {
+            println!("{}", serde_json::to_string_pretty(&report).context("writing the report")?);
+        } else {
+            print!("{}", text::summary(&report, screen.colour()));
+            if let (false, Some(home)) = (passed, stage.home()) {
+                println!("logs of agents and applications: {}", home.display());
+            }
+        }
+        Ok(report.passed)
+    })
+}

@@ -1,0 +1,141 @@
+//! `--simulated`: many rehearsals in one process under virtual time, one seed each, spread over the machine's cores.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use anyhow::{Context, anyhow};
+use serde_json::json;
+
+use super::{InProcess, RehearseArgs, text};
+use crate::rehearsal::{self, Options, Stage};
+use crate::timeline::Timeline;
+use crate::verdict::Report;
+
+/// Plays one simulated rehearsal to its end, on this thread.
+///
+/// Fails when it could not be played at all.
+pub(super) fn play(options: &Options, timeline: Timeline, in_process: &InProcess) -> anyhow::Result<Report> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(async {
+        let stage = Stage::simulated(options, timeline).await?;
+        let crew = in_process(&stage);
+        rehearsal::run(options, &stage, crew, None).await
+    })
+}
+
+pub(super) fn run(args: &RehearseArgs, in_process: &InProcess) -> anyhow::Result<bool> {
+    let first = args.seed.unwrap_or(1);
+    if args.runs == 1 {
+        one(args, first, in_process)
+    } else {
+        many(args, first, in_process)
+    }
+}
+
+fn one(args: &RehearseArgs, seed: u64, in_process: &InProcess) -> anyhow::Result<bool> {
+    let screen = Arc::new(text::Screen::new(args.json, std::io::stdout().is_terminal()));
+    let shown = Arc::clone(&screen);
+    let timeline = Timeline::shown_by(Arc::new(move |entry| shown.entry(entry)));
+    let report = play(&args.options(seed)?, timeline, in_process)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report).context("writing the report")?);
+    } else {
+        print!("{}", text::summary(&report, screen.colour()));
+    }
+    Ok(report.passed)
+}
+
+/// What is kept of one run among many.
+struct Run {
+    seed: u64,
+    sent: u64,
+    lost: u64,
+    broken: Vec<String>,
+}
+
+fn many(args: &RehearseArgs, first: u64, in_process: &InProcess) -> anyhow::Result<bool> {
+    // Read once: every run plays the same bundle.
+    let options = args.options(first)?;
+    let next = AtomicU64::new(0);
+    let failed = AtomicBool::new(false);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let work = || -> anyhow::Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            if place >= args.runs || failed.load(Ordering::Relaxed) {
+                return Ok(runs);
+            }
+            let options = Options { seed: first.wrapping_add(place), ..options.clone() };
+            let seed = options.seed;
+            let report = play(&options, Timeline::default(), in_process).with_context(|| format!("seed {seed}"));
+            match report {
+                Ok(report) => runs.push(Run::of(&report)),
+                Err(error) => {
+                    failed.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+    };
+    let outcomes: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a rehearsal panicked"))).collect()
+    });
+    let mut runs = Vec::new();
+    for outcome in outcomes {
+        runs.extend(outcome??);
+    }
+    runs.sort_by_key(|run| run.seed);
+    print(args, &runs);
+    Ok(runs.iter().all(Run::passed))
+}
+
+impl Run {
+    fn of(report: &Report) -> Self {
+        let broken = report.findings.iter().filter(|finding| finding.judgement == crate::verdict::Judgement::Broken);
+        Self {
+            seed: report.seed,
+            sent: report.load.sent,
+            lost: report.load.lost,
+            broken: broken.map(|finding| format!("{}: {}", finding.expectation, finding.why)).collect(),
+        }
+    }
+
+    fn passed(&self) -> bool {
+        self.lost == 0 && self.broken.is_empty()
+    }
+}
+
+fn print(args: &RehearseArgs, runs: &[Run]) {
+    let sent: u64 = runs.iter().map(|run| run.sent).sum();
+    let lost: u64 = runs.iter().map(|run| run.lost).sum();
+    let failed: Vec<_> = runs.iter().filter(|run| !run.passed()).collect();
+    if args.json {
+        let failures: Vec<_> = failed
+            .iter()
+            .map(|run| json!({ "seed": run.seed, "sent": run.sent, "lost": run.lost, "broken": run.broken }))
+            .collect();
+        let document = json!({
+            "passed": failed.is_empty(), "runs": runs.len(), "sent": sent, "lost": lost, "failures": failures,
+        });
+        println!("{document:#}");
+        return;
+    }
+    for run in &failed {
+        println!("seed {}: lost {} of {}", run.seed, run.lost, run.sent);
+        for broken in &run.broken {
+            println!("  {broken}");
+        }
+    }
+    println!("{} rehearsals, {} failed; lost {lost} of {sent} requests", runs.len(), failed.len());
+    if let Some(run) = failed.first() {
+        println!("play one again: the same command without --runs and with --seed {}", run.seed);
+    }
+}

@@ -1,0 +1,328 @@
+//! One line for each expectation and for each invariant of the design, checked against the world's own record.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Evidence, LastSight};
+use crate::crew::ScriptCode;
+use crate::rehearsal::Hooks;
+use crate::timeline::{Entry, Happening, ScriptEnd};
+use crate::world::calls::{Call, Caller, Effect};
+use crate::world::faults::Fault;
+
+/// What was found about one expectation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The invariant's number in the design; expectations of the scenario have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invariant: Option<u8>,
+    /// What is expected, in a few words.
+    pub expectation: &'static str,
+    /// Whether it held.
+    pub judgement: Judgement,
+    /// What was seen, or why it does not apply.
+    pub why: String,
+}
+
+/// Whether an expectation held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judgement {
+    /// It held.
+    Held,
+    /// It did not.
+    Broken,
+    /// This rehearsal could not show it.
+    NotApplicable,
+}
+
+/// How long after a notice an agent may still not have heard of it.
+const HEARING: Duration = Duration::from_secs(2);
+
+/// The exit statuses that `pitcrew hook` documents.
+const HOOK_EXITS: [i32; 7] = [0, 1, 64, 69, 75, 77, 78];
+
+type Seen = (Judgement, String);
+
+pub(super) fn check(evidence: &Evidence<'_>, timeline: &[Entry], calls: &[Call]) -> Vec<Finding> {
+    let expectation = |expectation, (judgement, why)| Finding { invariant: None, expectation, judgement, why };
+    let invariant = |number, name, (judgement, why)| Finding {
+        invariant: Some(number),
+        expectation: name,
+        judgement,
+        why,
+    };
+    let mut findings = vec![
+        expectation("the deployment ends as it should", deployment(evidence)),
+        expectation("the new revision answers where it was deployed", revision(evidence)),
+        expectation("everything settles", settled(evidence)),
+    ];
+    if evidence.options.overlap {
+        findings.push(expectation("traffic returns once, after the last deployment", once(evidence, timeline)));
+    }
+    findings.extend([
+        invariant(1, "no registration once leaving", leaving(timeline, calls)),
+        invariant(2, "healthy means back in every place", back(evidence)),
+        invariant(3, "nothing else is registered", own_places(evidence, calls)),
+        invariant(4, "never two owners", (Judgement::NotApplicable, "no deployment group controls traffic".to_owned())),
+        invariant(5, "each hook answered once, in time", hooks(evidence, timeline)),
+        invariant(6, "protections are released", (Judgement::NotApplicable, "no Elastigroup in this world".to_owned())),
+        invariant(7, "deadlines are kept", no_notice(timeline)),
+        invariant(8, "the last healthy target stays", last_healthy(calls)),
+    ]);
+    findings
+}
+
+fn deployment(evidence: &Evidence<'_>) -> Seen {
+    let options = evidence.options;
+    let sentence: Vec<_> = evidence
+        .deployments
+        .iter()
+        .map(|ended| match &ended.failed {
+            None => format!("{} succeeded", ended.deployment),
+            Some(why) => format!("{} failed: {why}", ended.deployment),
+        })
+        .collect();
+    let sentence = sentence.join("; ");
+    let failed_somewhere = evidence.deployments.iter().any(|ended| !ended.failed_on.is_empty());
+    // Without an agent a shim must fail: an instance that cannot leave traffic must not be changed.
+    let refused = options.fault == Some(Fault::Denied) || !options.agents;
+    let must_fail = match options.fail_at {
+        Some(event) => !(options.first && event.runs_previous_revision()),
+        None => refused && options.hooks != Hooks::None,
+    };
+    if failed_somewhere == must_fail {
+        (Judgement::Held, sentence)
+    } else if must_fail {
+        (Judgement::Broken, format!("a failure was asked for, but {sentence}"))
+    } else {
+        (Judgement::Broken, sentence)
+    }
+}
+
+fn revision(evidence: &Evidence<'_>) -> Seen {
+    let Some(main) = evidence.deployments.first() else {
+        return (Judgement::NotApplicable, "nothing was deployed".to_owned());
+    };
+    if main.succeeded_on.is_empty() {
+        return (Judgement::NotApplicable, "the deployment succeeded nowhere".to_owned());
+    }
+    let release = evidence.options.revision().release();
+    let expected = release.split_whitespace().next().unwrap_or_default();
+    for number in &main.succeeded_on {
+        let answers = sight(evidence, *number).and_then(|sight| sight.healthy_release.as_deref());
+        if answers != Some(expected) {
+            let answers = answers.unwrap_or("nothing");
+            return (Judgement::Broken, format!("instance {number} answers {answers}, not {expected}"));
+        }
+    }
+    (Judgement::Held, format!("{expected} on {}", instances(&main.succeeded_on)))
+}
+
+fn settled(evidence: &Evidence<'_>) -> Seen {
+    match evidence.settled {
+        Some(after) => (
+            Judgement::Held,
+            format!("every instance where it belongs {:.1} s after the last event", after.as_secs_f64()),
+        ),
+        None => (
+            Judgement::Broken,
+            "some instance was not where it belongs in the two minutes after the last event".to_owned(),
+        ),
+    }
+}
+
+fn once(evidence: &Evidence<'_>, timeline: &[Entry]) -> Seen {
+    let returns: Vec<_> = timeline
+        .iter()
+        .filter(|entry| entry.instance == Some(1) && matches!(entry.what, Happening::TargetRegistered { .. }))
+        .collect();
+    let last_hook = evidence.deployments.iter().filter_map(|ended| {
+        let of_this = |entry: &&Entry| match &entry.what {
+            Happening::ScriptEnded(end) => end.deployment == ended.deployment && !end.shim,
+            _ => false,
+        };
+        timeline.iter().rev().find(of_this).map(|entry| entry.at)
+    });
+    let work_done = last_hook.max().unwrap_or_default();
+    match returns.as_slice() {
+        [only] if only.at >= work_done => {
+            (Judgement::Held, format!("registered once, at {:.1} s", only.at.as_secs_f64()))
+        }
+        [only] => (
+            Judgement::Broken,
+            format!("registered at {:.1} s, while the other deployment still worked", only.at.as_secs_f64()),
+        ),
+        several => (Judgement::Broken, format!("registered {} times", several.len())),
+    }
+}
+
+fn notices(timeline: &[Entry]) -> Vec<(u8, Duration)> {
+    timeline
+        .iter()
+        .filter_map(|entry| match &entry.what {
+            Happening::NoticeGiven { .. } => entry.instance.map(|number| (number, entry.at)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn no_notice(timeline: &[Entry]) -> Seen {
+    let count = notices(timeline).len();
+    if count == 0 {
+        (Judgement::NotApplicable, "no instance was asked to leave".to_owned())
+    } else {
+        (Judgement::NotApplicable, format!("{count} notices were given, none with work under its deadline"))
+    }
+}
+
+fn leaving(timeline: &[Entry], calls: &[Call]) -> Seen {
+    let notices = notices(timeline);
+    if notices.is_empty() {
+        return (Judgement::NotApplicable, "no instance was asked to leave".to_owned());
+    }
+    for (number, at) in &notices {
+        let late = calls.iter().find(|call| {
+            call.caller == Caller::Instance(*number)
+                && call.action == "RegisterTargets"
+                && call.at > *at + HEARING
+        });
+        if let Some(call) = late {
+            return (
+                Judgement::Broken,
+                format!("instance {number} called RegisterTargets at {:.1} s", call.at.as_secs_f64()),
+            );
+        }
+    }
+    (Judgement::Held, format!("none after {} notices", notices.len()))
+}
+
+fn back(evidence: &Evidence<'_>) -> Seen {
+    let mut seen = Vec::new();
+    for LastSight { seat, healthy_release, is_back, in_traffic, status } in &evidence.last_sight {
+        let number = seat.number;
+        match (healthy_release, is_back) {
+            (Some(_), true) => {}
+            (Some(_), false) => {
+                return (Judgement::Broken, format!("instance {number} is healthy but not back everywhere"));
+            }
+            (None, _) if !in_traffic.is_empty() => {
+                return (Judgement::Broken, format!("instance {number} does not answer but gets requests"));
+            }
+            (None, _) => match status {
+                None => seen.push(format!("instance {number} is unhealthy and out")),
+                Some(Ok(status)) if says_unhealthy(status) => {
+                    seen.push(format!("instance {number} is unhealthy, out, and reported so"));
+                }
+                Some(Ok(_)) => {
+                    let why = format!("instance {number} is unhealthy, but its agent does not report it");
+                    return (Judgement::Broken, why);
+                }
+                Some(Err(error)) => {
+                    return (Judgement::Broken, format!("the agent of instance {number} says nothing: {error}"));
+                }
+            },
+        }
+    }
+    if seen.is_empty() {
+        seen.push("every instance is healthy in every place that it had".to_owned());
+    }
+    (Judgement::Held, seen.join("; "))
+}
+
+/// `pitcrew status --json` has `healthy`, in its view or at the top.
+fn says_unhealthy(status: &serde_json::Value) -> bool {
+    [status.get("healthy"), status.pointer("/view/healthy")].into_iter().flatten().any(|healthy| healthy == false)
+}
+
+fn own_places(evidence: &Evidence<'_>, calls: &[Call]) -> Seen {
+    let mut registered = 0;
+    for call in calls {
+        let Caller::Instance(number) = call.caller else {
+            continue;
+        };
+        let own = sight(evidence, number).map(|sight| sight.seat.instance_id.as_str());
+        for effect in &call.effects {
+            let Effect::Registered { group, target, from_the_start, .. } = effect else {
+                continue;
+            };
+            registered += 1;
+            if !from_the_start || own != Some(target.id.as_str()) {
+                return (
+                    Judgement::Broken,
+                    format!("instance {number} registered {target} in {group}, which it had not taken out"),
+                );
+            }
+        }
+    }
+    if registered == 0 {
+        (Judgement::NotApplicable, "nothing was registered".to_owned())
+    } else {
+        (Judgement::Held, format!("{registered} registrations, each of a place taken from before"))
+    }
+}
+
+fn hooks(evidence: &Evidence<'_>, timeline: &[Entry]) -> Seen {
+    let shims: Vec<&ScriptEnd> = timeline
+        .iter()
+        .filter_map(|entry| match &entry.what {
+            Happening::ScriptEnded(end) if end.shim => Some(end),
+            _ => None,
+        })
+        .collect();
+    if shims.is_empty() {
+        let why = if evidence.options.hooks == Hooks::None { "no revision calls a hook" } else { "no hook was called" };
+        return (Judgement::NotApplicable, why.to_owned());
+    }
+    for end in &shims {
+        let in_time = end.took < end.timeout;
+        let ended = matches!(end.code, ScriptCode::Success | ScriptCode::ScriptFailed);
+        let known = end.exit.is_some_and(|exit| HOOK_EXITS.contains(&exit));
+        if !(in_time && ended && known) {
+            let how = match end.exit {
+                Some(exit) => format!("exit {exit}"),
+                None => end.code.name().to_owned(),
+            };
+            return (
+                Judgement::Broken,
+                format!("the hook of {} ended with {how} after {:.1} s", end.event, end.took.as_secs_f64()),
+            );
+        }
+    }
+    let longest = shims.iter().map(|end| end.took).max().unwrap_or_default();
+    (Judgement::Held, format!("{} hooks, the longest {:.1} s", shims.len(), longest.as_secs_f64()))
+}
+
+fn last_healthy(calls: &[Call]) -> Seen {
+    let mut taken = 0;
+    for call in calls {
+        for effect in &call.effects {
+            let Effect::Deregistered { group, target, changed: true, registered_beside, healthy_beside } = effect
+            else {
+                continue;
+            };
+            taken += 1;
+            if *registered_beside > 0 && *healthy_beside == 0 {
+                return (
+                    Judgement::Broken,
+                    format!("{target} was the last healthy of {group} at {:.1} s", call.at.as_secs_f64()),
+                );
+            }
+        }
+    }
+    if taken == 0 {
+        (Judgement::NotApplicable, "nothing was taken out".to_owned())
+    } else {
+        (Judgement::Held, format!("{taken} taken out, each beside a healthy one"))
+    }
+}
+
+fn sight<'a>(evidence: &'a Evidence<'_>, number: u8) -> Option<&'a LastSight> {
+    evidence.last_sight.iter().find(|sight| sight.seat.number == number)
+}
+
+fn instances(numbers: &[u8]) -> String {
+    let words: Vec<_> = numbers.iter().map(u8::to_string).collect();
+    format!("instance {}", words.join(", "))
+}
