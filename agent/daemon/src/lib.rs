@@ -1,5 +1,6 @@
 //! The resident agent and its command line.
 
+pub mod cli;
 pub mod config;
 pub mod doors;
 pub mod effect;

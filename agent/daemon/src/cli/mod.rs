@@ -1,0 +1,125 @@
+//! The command line: what can be asked, and how each command ends.
+
+mod call;
+mod config;
+pub(crate) mod hook;
+mod operator;
+mod run;
+mod status;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::duration;
+use crate::protocol::SOCKET;
+
+/// Exit statuses, as `pitcrew hook` and the other commands promise them (sysexits where one fits).
+pub mod exit {
+    /// What was asked is so.
+    pub const DONE: u8 = 0;
+    /// It cannot be made so.
+    pub const FAILED: u8 = 1;
+    /// The command was used wrongly.
+    pub const USAGE: u8 = 64;
+    /// No agent answers.
+    pub const UNREACHABLE: u8 = 69;
+    /// Only an operator can mend this.
+    pub const CONFIGURATION: u8 = 78;
+}
+
+/// Keeps an EC2 instance's traffic right around CodeDeploy deployments and Spot interruptions.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pitcrew",
+    version,
+    max_term_width = 100,
+    after_help = "Exit status: 0 done, 1 failed, 64 usage, 69 agent unreachable, 75 timed out, 77 refused because the \
+                  instance is leaving, 78 configuration."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::RunArgs),
+    Hook(hook::HookArgs),
+    Status(status::StatusArgs),
+    Out(operator::OutArgs),
+    In(operator::InArgs),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+}
+
+impl Cli {
+    /// Reads the arguments; where they make no sense, or only help was asked for, says so and gives the exit status.
+    pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ExitCode> {
+        Self::try_parse_from(arguments).map_err(|error| {
+            let _ = error.print();
+            match error.use_stderr() {
+                true => ExitCode::from(exit::USAGE),
+                false => ExitCode::from(exit::DONE),
+            }
+        })
+    }
+
+    /// Does what was asked.
+    pub fn run(self) -> ExitCode {
+        let status = match self.command {
+            Command::Run(arguments) => run::run(arguments),
+            Command::Hook(arguments) => hook::run(arguments),
+            Command::Status(arguments) => status::run(arguments),
+            Command::Out(arguments) => operator::out(arguments),
+            Command::In(arguments) => operator::back_in(arguments),
+            Command::Config(command) => config::run(command),
+        };
+        ExitCode::from(status)
+    }
+}
+
+/// How to reach the agent.
+#[derive(Debug, Args)]
+struct AgentArgs {
+    /// The agent's socket [default: $PITCREW_SOCKET, else /run/pitcrew/pitcrew.sock]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl AgentArgs {
+    fn path(self) -> PathBuf {
+        let named = self.socket.or_else(|| std::env::var_os("PITCREW_SOCKET").map(PathBuf::from));
+        named.unwrap_or_else(|| PathBuf::from(SOCKET))
+    }
+}
+
+/// How long to wait for an agent that is absent or restarting.
+#[derive(Debug, Args)]
+struct WaitForAgent {
+    /// How long to wait for an agent that is absent or restarting
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration::parse)]
+    wait_for_agent: Duration,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// Read *.toml from here instead of /usr/lib, /run and /etc/pitcrew/config.d; may be given several times
+    #[arg(long, value_name = "DIR")]
+    config_dir: Vec<PathBuf>,
+}
+
+/// Writes a line to stdout. That nobody reads any more is no reason to fail: a hook goes on without its reader.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Writes a complaint to stderr, with every cause.
+fn complain(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "pitcrew: {error:#}");
+}

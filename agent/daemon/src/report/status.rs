@@ -1,0 +1,163 @@
+//! The status for people: one sentence first, then what it rests on.
+
+use std::time::Duration;
+
+use pitcrew_core::memory::{Ended, Ending};
+use pitcrew_core::notice::Notice;
+use pitcrew_core::time::{Spoken, WallTime};
+use pitcrew_core::view::{DeploymentView, ProbeView, State, TargetView, View};
+use pitcrew_core::wire::Owner;
+use time::OffsetDateTime;
+
+/// Whether lines tell how long ago something was; they change by themselves then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ages {
+    /// For a look at this moment.
+    Shown,
+    /// For comparing with another moment.
+    Hidden,
+}
+
+/// The lines that show `view`.
+pub fn lines(view: &View, ages: Ages) -> Vec<String> {
+    let mut lines = vec![view.sentence.clone()];
+    lines.extend(remarks(view, ages));
+    section(&mut lines, "targets", view.targets.iter().map(target));
+    section(&mut lines, "deployments", view.deployments.iter().map(|open| deployment(open, ages)));
+    section(&mut lines, "ended", view.ended.iter().rev().take(3).map(ended));
+    section(&mut lines, "health", view.probes.iter().map(|one| probe(one, ages)));
+    section(&mut lines, "troubles", view.troubles.iter().map(|trouble| vec![trouble.clone()]));
+    lines
+}
+
+/// What stands beside the sentence, one line each.
+fn remarks(view: &View, ages: Ages) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(Some(until)) = view.held_until {
+        remarks.push(format!("the hold ends at {}", clock(until)));
+    } else if view.state == State::Held {
+        remarks.push("the hold ends with `pitcrew in`".to_owned());
+    }
+    remarks.extend(view.notices.iter().map(|notice| format!("notice: {}", said(notice))));
+    if let (Some(left), Ages::Shown) = (view.leaving_in_ms, ages) {
+        remarks.push(format!("{} left", spoken(left)));
+    }
+    remarks.extend(view.at_risk.iter().map(|advice| format!("at risk: {}", said(advice))));
+    remarks.extend(view.blind_since.map(|since| {
+        let since = clock(since);
+        format!("blind since {since}: the metadata service does not answer, a notice may stand there unheard")
+    }));
+    remarks
+}
+
+fn target(view: &TargetView) -> Vec<String> {
+    let zone = view.target.zone.as_ref().map(|zone| format!(" in {zone}")).unwrap_or_default();
+    let mut remarks = Vec::new();
+    if view.taken_out {
+        remarks.push("to be given back".to_owned());
+    }
+    match view.put_back {
+        0 => {}
+        1 => remarks.push("put back once by somebody else".to_owned()),
+        times => remarks.push(format!("put back {times} times by somebody else")),
+    }
+    vec![
+        view.group.short().to_owned(),
+        format!("{}:{}{zone}", view.target.id, view.target.port),
+        view.standing.clone(),
+        remarks.join(", "),
+    ]
+}
+
+fn deployment(view: &DeploymentView, ages: Ages) -> Vec<String> {
+    let silent = match ages {
+        Ages::Shown => format!(" {} ago", spoken(view.silent_ms)),
+        Ages::Hidden => String::new(),
+    };
+    let traffic = match (view.owner, view.holds_traffic) {
+        (Owner::Pitcrew, true) => "holds traffic",
+        (Owner::Pitcrew, false) => "does not hold traffic",
+        (Owner::CodeDeploy, true | false) => "CodeDeploy moves traffic",
+    };
+    vec![
+        view.id.to_string(),
+        view.group.to_string(),
+        format!("{}{silent}", view.last_event),
+        format!("{traffic}, since {}", clock(view.opened)),
+    ]
+}
+
+fn ended(ended: &Ended) -> Vec<String> {
+    let how = match ended.how {
+        Ending::Succeeded => "succeeded",
+        Ending::HookFailed => "a hook failed",
+        Ending::SucceededUnheard => "succeeded, says CodeDeploy",
+        Ending::Dead => "failed or was stopped, says CodeDeploy",
+        Ending::AssumedDead => "fell silent",
+        Ending::Left => "the instance left",
+    };
+    vec![
+        ended.deployment.to_string(),
+        ended.group.to_string(),
+        how.to_owned(),
+        format!("at {}, after {}", clock(ended.at), ended.last_event),
+    ]
+}
+
+fn probe(view: &ProbeView, ages: Ages) -> Vec<String> {
+    let age = match (ages, view.answered_ms) {
+        (Ages::Shown, Some(ms)) => format!("{} ago", spoken(ms)),
+        (Ages::Shown | Ages::Hidden, None) | (Ages::Hidden, Some(_)) => String::new(),
+    };
+    let passing = match view.passing {
+        None => "has not answered yet",
+        Some(true) => "passing",
+        Some(false) => "failing",
+    };
+    let reason = view.reason.as_ref().filter(|_| view.passing != Some(true)).cloned();
+    vec![view.name.to_string(), passing.to_owned(), age, reason.unwrap_or_default()]
+}
+
+fn said(notice: &Notice) -> String {
+    match notice.time {
+        Some(time) => format!("{} at {}", notice.kind, clock(time)),
+        None => notice.kind.to_string(),
+    }
+}
+
+/// Adds a heading and its rows, columns aligned; nothing where there are no rows.
+fn section(lines: &mut Vec<String>, heading: &str, rows: impl Iterator<Item = Vec<String>>) {
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return;
+    }
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(move |row| row.get(column)).map(|cell| cell.chars().count());
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).max().unwrap_or(0)).collect();
+    lines.push(String::new());
+    lines.push(heading.to_owned());
+    for row in &rows {
+        let cells = row.iter().zip(&widths).filter(|(_, width)| **width > 0);
+        let cells: Vec<_> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
+        lines.push(format!("  {}", cells.join("  ")).trim_end().to_owned());
+    }
+}
+
+fn spoken(ms: u64) -> Spoken {
+    Spoken(Duration::from_millis(ms))
+}
+
+/// A time for people: `2026-11-23 05:44:41 UTC`.
+fn clock(time: WallTime) -> String {
+    let seconds = i64::try_from(time.0 / 1000).unwrap_or(i64::MAX);
+    match OffsetDateTime::from_unix_timestamp(seconds) {
+        Ok(at) => {
+            let (hour, minute, second) = at.to_hms();
+            format!("{} {hour:02}:{minute:02}:{second:02} UTC", at.date())
+        }
+        Err(_) => format!("{} ms after 1970", time.0),
+    }
+}
+
+#[cfg(test)]
+mod tests;
