@@ -11,7 +11,7 @@ use crate::lifecycle::LifecycleEvent;
 use crate::net::BoxFuture;
 use crate::seat::Seat;
 
-pub use process::ProcessCrew;
+pub use process::{ProcessCrew, agent_configuration};
 pub use services::{Services, systemctl};
 
 /// Runs what lives on an instance.

@@ -17,7 +17,7 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 
 pub(super) async fn start(seat: &Seat, mut command: Command) -> anyhow::Result<Child> {
     let dirs = dirs(seat)?;
-    fs::write(dirs.config.join("50-rehearsal.toml"), fragment(seat)).context("writing the agent's configuration")?;
+    fs::write(dirs.config.join("50-rehearsal.toml"), agent_configuration(seat)).context("writing the agent's configuration")?;
     let notify = dirs.runtime.join("notify");
     // Left behind by an agent that was killed.
     let _ = fs::remove_file(&notify);
@@ -62,8 +62,8 @@ async fn ready(socket: &UnixDatagram) -> std::io::Result<()> {
     }
 }
 
-/// What differs from the defaults: the probe, and patience that fits a rehearsal.
-fn fragment(seat: &Seat) -> String {
+/// The configuration of an agent in a rehearsal, as a fragment in TOML: the probe, and patience that fits.
+pub fn agent_configuration(seat: &Seat) -> String {
     format!(
         "[[health.probe]]\n\
          name = \"app\"\n\

@@ -3,6 +3,8 @@
 mod agent;
 mod script;
 
+pub use agent::agent_configuration;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
