@@ -26,7 +26,7 @@ fn main() {
         let mut builder = Builder::new_current_thread();
         let runtime = builder.enable_time().start_paused(true).build().unwrap();
         let net = Arc::new(SimNet::new(seed));
-        let report = runtime.block_on(play(net, seed, 25.0, Duration::from_secs(40)));
+        let report = runtime.block_on(play(net, seed, 25.0, true, Duration::from_secs(40)));
         assert_eq!(report.lost, 0, "{report:?}");
         requests += report.sent;
     }
@@ -36,13 +36,16 @@ fn main() {
     println!("  {:>6.1} µs of CPU for each request, everything included", per(spent, requests));
 
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    for rate in [1000.0, 5000.0] {
+    for (rate, keep_alive) in [(1000.0, true), (1000.0, false), (5000.0, true)] {
         let before = cpu();
         let lasting = Duration::from_secs(10);
-        let report = runtime.block_on(play(Arc::new(RealNet), 1, rate, lasting));
+        let report = runtime.block_on(play(Arc::new(RealNet), 1, rate, keep_alive, lasting));
         let spent = cpu() - before;
         let Report { sent, lost, latency, .. } = report;
-        println!("real: {rate} requests/s for {lasting:?}, {sent} requests, {lost} lost");
+        let connections = if keep_alive { "kept open" } else { "one for each request" };
+        println!(
+            "real: {rate} requests/s for {lasting:?}, upstream connections {connections}: {sent} sent, {lost} lost"
+        );
         println!("  {:>6.1} µs of CPU for each request", per(spent, sent));
         println!("  {:>6.1} % of one core", 100.0 * spent.as_secs_f64() / lasting.as_secs_f64());
         println!("{latency}");
@@ -50,7 +53,7 @@ fn main() {
 }
 
 /// One load on two applications that stay in service.
-async fn play(net: Arc<dyn Net>, seed: u64, rate: f64, lasting: Duration) -> Report {
+async fn play(net: Arc<dyn Net>, seed: u64, rate: f64, keep_alive: bool, lasting: Duration) -> Report {
     let mut running = JoinSet::new();
     for listen in endpoints() {
         let release = "v1".parse().unwrap();
@@ -58,7 +61,7 @@ async fn play(net: Arc<dyn Net>, seed: u64, rate: f64, lasting: Duration) -> Rep
         running.spawn(app::run(net.clone(), settings));
     }
     let from = SocketAddr::from(([127, 79, 255, 1], 0));
-    let settings = Settings { listen: from, from: from.ip(), keep_alive: true, idle_on_drain: IdleOnDrain::Closed };
+    let settings = Settings { listen: from, from: from.ip(), keep_alive, idle_on_drain: IdleOnDrain::Closed };
     let balancer = Balancer::bind(net.clone(), Arc::new(InService), settings).await.unwrap();
     let to = balancer.address();
     running.spawn(balancer.run());
