@@ -99,7 +99,6 @@ fn spot(said: InstanceAction) -> Vec<Notice> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Recommendation {
-    #[serde(default)]
     notice_time: Value,
 }
 
@@ -180,6 +179,7 @@ mod tests {
             let read = Source::Spot.read(Some(answer.as_bytes()));
             assert!(matches!(read, Err(Trouble::Unreadable { .. })), "{answer}");
         }
+        assert!(Source::Rebalance.read(Some(b"{}")).is_err());
         assert_eq!(Source::Spot.read(None).unwrap(), []);
     }
 
