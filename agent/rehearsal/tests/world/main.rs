@@ -1,0 +1,9 @@
+//! The stand-in APIs on their wires, and the target group's state machine under random histories.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the stage of a test fails as its test does")]
+
+mod codedeploy;
+mod elbv2;
+mod imds;
+mod support;
+mod targets;
