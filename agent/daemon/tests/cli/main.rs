@@ -1,0 +1,54 @@
+//! The real binary, as an operator, a hook script and systemd call it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stop at the first surprise")]
+
+mod config;
+mod hook;
+mod run;
+mod stand_in;
+mod status;
+
+use std::process::{Command, Output};
+
+/// The program, in an environment with nothing in it.
+fn pitcrew(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pitcrew"));
+    command.env_clear().args(arguments);
+    command
+}
+
+/// Exit status, stdout and stderr.
+fn outcome(command: &mut Command) -> (i32, String, String) {
+    told(command.output().unwrap())
+}
+
+fn told(output: Output) -> (i32, String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_a_usage_error() {
+    let (status, stdout, stderr) = outcome(&mut pitcrew(&["drain"]));
+    assert_eq!((status, stdout.as_str()), (64, ""));
+    assert!(stderr.contains("unrecognized subcommand 'drain'"), "{stderr}");
+}
+
+#[test]
+fn a_bad_duration_is_a_usage_error_that_shows_good_ones() {
+    let (status, _, stderr) = outcome(&mut pitcrew(&["out", "--ttl", "5 minutes"]));
+    assert_eq!(status, 64);
+    assert!(stderr.contains("`5 minutes` is no duration") && stderr.contains("2m"), "{stderr}");
+}
+
+#[test]
+fn every_command_teaches_by_an_example() {
+    for command in [&["run"][..], &["hook"], &["status"], &["out"], &["in"], &["config", "show"], &["config", "check"]]
+    {
+        let (status, stdout, _) = outcome(&mut pitcrew(&[command, &["--help"]].concat()));
+        assert_eq!(status, 0, "{command:?}");
+        let example = stdout.lines().skip_while(|line| !line.starts_with("Example"));
+        let call = format!("pitcrew {}", command.join(" "));
+        assert!(example.into_iter().any(|line| line.contains(&call)), "{command:?}: {stdout}");
+    }
+}
