@@ -1,7 +1,7 @@
 //! What is known of each distribution: how it is recognised, how it installs a package, and how
 //! the two agents come to it.
 
-use crate::text::{cut, leading_number, lines, number};
+use crate::text::{cut, has_word, leading_number, lines, number};
 
 /// A distribution that the bootstrap knows, with its release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,19 +68,13 @@ impl Distribution {
         let id = field(os_release, b"ID")?;
         let (major, rest) = leading_number(field(os_release, b"VERSION_ID")?)?;
         let minor = number(rest.get(1..).unwrap_or_default()).unwrap_or_default();
-        let family = match (id, major) {
-            (b"amzn", 2) => Family::AmazonLinux2,
-            (b"amzn", 2023..) => Family::AmazonLinux2023,
-            (b"ubuntu", 20..) => Family::Ubuntu,
-            (b"debian", 12..) => Family::Debian,
-            (b"rhel" | b"rocky" | b"almalinux" | b"ol" | b"centos", 8..) => Family::RedHat,
-            (b"sles", 15..) => Family::Suse,
-            _ => return None,
-        };
-        Some(Self {
-            family,
-            release: major.checked_mul(100)?.checked_add(minor)?,
-        })
+        let (_, oldest, family) =
+            KNOWN.into_iter().rev().find(|(ids, oldest, _)| has_word(ids, id) && major >= *oldest)?;
+        if family == Family::AmazonLinux2 && major != oldest {
+            // The first Amazon Linux counted by years.
+            return None;
+        }
+        Some(Self { family, release: major.checked_mul(100)?.checked_add(minor)? })
     }
 
     /// The package manager.
@@ -97,9 +91,7 @@ impl Distribution {
     pub fn package_kind(self) -> PackageKind {
         match self.family {
             Family::Ubuntu | Family::Debian => PackageKind::Deb,
-            Family::AmazonLinux2 | Family::AmazonLinux2023 | Family::RedHat | Family::Suse => {
-                PackageKind::Rpm
-            }
+            Family::AmazonLinux2 | Family::AmazonLinux2023 | Family::RedHat | Family::Suse => PackageKind::Rpm,
         }
     }
 
@@ -120,11 +112,67 @@ impl Distribution {
     }
 }
 
+impl Manager {
+    /// The name of its program.
+    pub fn name(self) -> &'static [u8] {
+        match self {
+            Self::Apt => b"apt-get",
+            Self::Dnf => b"dnf",
+            Self::Yum => b"yum",
+            Self::Zypper => b"zypper",
+        }
+    }
+
+    /// The command that installs the package file whose path is added to it; like all commands,
+    /// each argument ends in NUL. Digests have been checked before, so no signature is asked for.
+    /// Each waits for the package manager's lock, zypper by [`ENVIRONMENT`].
+    pub fn install(self) -> &'static [u8] {
+        match self {
+            Self::Apt => b"apt-get\0-yo\0DPkg::Lock::Timeout=-1\0install\0",
+            Self::Dnf => b"dnf\0-y\0--nogpgcheck\0install\0",
+            Self::Yum => b"yum\0-y\0--nogpgcheck\0install\0",
+            Self::Zypper => b"zypper\0-n\0--no-gpg-checks\0install\0",
+        }
+    }
+
+    /// What may help when an installation failed.
+    pub fn remedy(self) -> Remedy {
+        match self {
+            Self::Apt => Remedy::Refresh(b"apt-get\0-q\0update\0"),
+            Self::Dnf | Self::Yum | Self::Zypper => Remedy::Directly(b"rpm\0-U\0--replacepkgs\0"),
+        }
+    }
+}
+
+/// What may help when an installation failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Fetch the lists of packages, of which a fresh machine may have none, and try again.
+    Refresh(&'static [u8]),
+    /// Install the file, whose path is added, past the repositories: the manager wants to reach
+    /// them all even where the package needs nothing from them.
+    Directly(&'static [u8]),
+}
+
+/// What comes before all commands: variables for children, by which nobody asks questions, files
+/// of the operator stay, messages are in English, and zypper waits for its lock. The region
+/// follows, for installers of AWS.
+pub const ENVIRONMENT: &[u8] = b"/usr/bin/env\0LC_ALL=C\0DEBIAN_FRONTEND=noninteractive\0DPKG_FORCE=confold\0\
+    ZYPP_LOCK_TIMEOUT=-1\0AWS_REGION=";
+
+/// Ids in os-release, the oldest release that behaves so, and how it behaves.
+const KNOWN: [(&[u8], u32, Family); 6] = [
+    (b"amzn", 2, Family::AmazonLinux2),
+    (b"amzn", 2023, Family::AmazonLinux2023),
+    (b"ubuntu", 20, Family::Ubuntu),
+    (b"debian", 12, Family::Debian),
+    (b"rhel rocky almalinux ol centos", 8, Family::RedHat),
+    (b"sles", 15, Family::Suse),
+];
+
 /// The value of `key` in os-release, without quotes.
 fn field<'a>(os_release: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    let (_, value) = lines(os_release)
-        .map(|line| cut(line, b'='))
-        .find(|(name, _)| *name == key)?;
+    let (_, value) = lines(os_release).map(|line| cut(line, b'=')).find(|(name, _)| *name == key)?;
     let value = value.trim_ascii();
     let bare = match value.first() {
         Some(quote @ (b'"' | b'\'')) => value.get(1..)?.strip_suffix(&[*quote])?,
@@ -213,20 +261,12 @@ mod tests {
         for (id, version, family, release, manager, snap, v1) in table {
             let text = format!("NAME=\"x\"\nID={id}\nID_LIKE=\"y\"\nVERSION_ID={version}\n");
             let found = Distribution::recognise(text.as_bytes());
-            assert_eq!(
-                found,
-                Some(Distribution { family, release }),
-                "{id} {version}"
-            );
+            assert_eq!(found, Some(Distribution { family, release }), "{id} {version}");
             let distribution = Distribution { family, release };
             assert_eq!(distribution.manager(), manager, "{id} {version}");
             assert_eq!(distribution.has_ssm_snap(), snap, "{id} {version}");
             assert_eq!(distribution.takes_codedeploy_v1(), v1, "{id} {version}");
-            let kind = if manager == Apt {
-                PackageKind::Deb
-            } else {
-                PackageKind::Rpm
-            };
+            let kind = if manager == Apt { PackageKind::Deb } else { PackageKind::Rpm };
             assert_eq!(distribution.package_kind(), kind, "{id} {version}");
         }
     }
@@ -245,17 +285,9 @@ mod tests {
             ("\"ubuntu", "24.04"),
         ] {
             let text = format!("ID={id}\nVERSION_ID={version}\n");
-            assert_eq!(
-                Distribution::recognise(text.as_bytes()),
-                None,
-                "{id} {version}"
-            );
+            assert_eq!(Distribution::recognise(text.as_bytes()), None, "{id} {version}");
         }
-        assert_eq!(
-            Distribution::recognise(b"ID=debian\n"),
-            None,
-            "testing and sid have no VERSION_ID"
-        );
+        assert_eq!(Distribution::recognise(b"ID=debian\n"), None, "testing and sid have no VERSION_ID");
         assert_eq!(Distribution::recognise(b""), None);
     }
 
@@ -263,12 +295,6 @@ mod tests {
     fn the_ssm_bucket_names_four_platforms() {
         let all = [Arch::X86_64, Arch::Aarch64]
             .map(|arch| [PackageKind::Rpm, PackageKind::Deb].map(|kind| arch.ssm_platform(kind)));
-        assert_eq!(
-            all,
-            [
-                [&b"linux_amd64"[..], b"debian_amd64"],
-                [b"linux_arm64", b"debian_arm64"]
-            ]
-        );
+        assert_eq!(all, [[&b"linux_amd64"[..], b"debian_amd64"], [b"linux_arm64", b"debian_arm64"]]);
     }
 }

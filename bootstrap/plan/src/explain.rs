@@ -1,7 +1,7 @@
 //! Says in words what a step will do on a machine, for `pitcrew bootstrap plan`.
 
 use crate::{
-    distribution::{Distribution, Family, Manager},
+    distribution::{Distribution, Family},
     location,
     request::{CodeDeployAgent, Request, SsmAgent},
     step::{Facts, Step, package},
@@ -18,14 +18,12 @@ pub fn explain(step: Step, request: &Request<'_>, facts: &Facts<'_>, out: &mut T
             out.put(b"wait until the instance's role has credentials");
         }
         Step::InstallPitcrew => {
-            out.put(b"fetch ")
-                .put(package(request, facts).map_or(b"", |package| package.url));
-            out.put(b", check its SHA-256, install it with ")
-                .put(distribution.manager().name());
+            out.put(b"fetch ").put(package(request, facts).map_or(b"", |package| package.url));
+            out.put(b", check its SHA-256, install it with ").put(distribution.manager().name());
         }
         Step::StartSsmAgent => {
             out.put(b"enable the SSM agent of the image and start it anew");
-            match request.ssm {
+            match request.ssm() {
                 SsmAgent::Leave | SsmAgent::Ensure => {
                     out.put(b"; fail where there is none");
                 }
@@ -35,9 +33,7 @@ pub fn explain(step: Step, request: &Request<'_>, facts: &Facts<'_>, out: &mut T
                     if distribution.has_ssm_snap() {
                         out.put(b"install the snap where snapd is, else ");
                     }
-                    out.put(b"fetch ")
-                        .put(url.bytes())
-                        .put(b", check its SHA-256, install it with ");
+                    out.put(b"fetch ").put(url.bytes()).put(b", check its SHA-256, install it with ");
                     out.put(distribution.manager().name());
                 }
             }
@@ -46,13 +42,13 @@ pub fn explain(step: Step, request: &Request<'_>, facts: &Facts<'_>, out: &mut T
             if request.agent_config().next().is_some() {
                 out.put(b"write codedeployagent.yml, ");
             }
-            let key = match request.codedeploy {
+            let key = match request.codedeploy() {
                 CodeDeployAgent::Leave | CodeDeployAgent::Ensure => b"",
                 CodeDeployAgent::V1 => location::CODEDEPLOY_V1_MANIFEST,
                 CodeDeployAgent::V2 => location::CODEDEPLOY_V2_INSTALLER,
             };
             location::codedeploy_object(request, facts, key, &mut url);
-            match request.codedeploy {
+            match request.codedeploy() {
                 CodeDeployAgent::Leave | CodeDeployAgent::Ensure => {
                     out.put(b"enable and start the CodeDeploy agent of the image; fail where there is none");
                 }
@@ -62,8 +58,7 @@ pub fn explain(step: Step, request: &Request<'_>, facts: &Facts<'_>, out: &mut T
                         .put(b" names it, enable and start it");
                 }
                 CodeDeployAgent::V2 => {
-                    out.put(b"install CodeDeploy agent 2.x by ")
-                        .put(url.bytes());
+                    out.put(b"install CodeDeploy agent 2.x by ").put(url.bytes());
                     if distribution.takes_codedeploy_v1() {
                         out.put(b" (1.x where that fails)");
                     }
@@ -72,18 +67,14 @@ pub fn explain(step: Step, request: &Request<'_>, facts: &Facts<'_>, out: &mut T
             }
         }
         Step::ProveSsmAgent => {
-            out.put(b"wait until the SSM agent has registered ")
-                .put(facts.instance);
+            out.put(b"wait until the SSM agent has registered ").put(facts.instance);
         }
         Step::ProveCodeDeployAgent => {
             out.put(b"wait until the CodeDeploy agent runs and stays up");
         }
         Step::Tag => {
             location::ec2(request, facts, &mut url);
-            out.put(b"set ")
-                .number(request.tags().count() as u64)
-                .put(b" tags in one call to ")
-                .put(url.bytes());
+            out.put(b"set ").number(request.tags().count() as u64).put(b" tags in one call to ").put(url.bytes());
             let mut separator: &[u8] = b": ";
             for tag in request.tags() {
                 out.put(separator).put(tag.key).put(b"=").put(tag.value);
@@ -118,18 +109,6 @@ impl Distribution {
     };
 }
 
-impl Manager {
-    /// The name of its program.
-    pub fn name(self) -> &'static [u8] {
-        match self {
-            Self::Apt => b"apt-get",
-            Self::Dnf => b"dnf",
-            Self::Yum => b"yum",
-            Self::Zypper => b"zypper",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,10 +117,7 @@ mod tests {
 
     fn plan(text: &str, name: &str) -> Vec<String> {
         let request = Request::parse(text.as_bytes()).unwrap();
-        let (_, distribution) = Distribution::NAMED
-            .into_iter()
-            .find(|(known, _)| *known == name)
-            .unwrap();
+        let (_, distribution) = Distribution::NAMED.into_iter().find(|(known, _)| *known == name).unwrap();
         let facts = Facts {
             distribution,
             arch: Arch::X86_64,
@@ -186,18 +162,9 @@ mod tests {
     #[test]
     fn what_is_not_asked_for_is_no_step() {
         assert!(plan("pitcrew-bootstrap 1\n", "al2").is_empty());
-        let only_ensure = plan(
-            "pitcrew-bootstrap 1\nssm ensure\ncodedeploy ensure\n",
-            "al2023",
-        );
+        let only_ensure = plan("pitcrew-bootstrap 1\nssm ensure\ncodedeploy ensure\n", "al2023");
         assert_eq!(only_ensure.len(), 5);
-        assert!(
-            only_ensure
-                .iter()
-                .filter(|sentence| sentence.ends_with("fail where there is none"))
-                .count()
-                == 2
-        );
+        assert!(only_ensure.iter().filter(|sentence| sentence.ends_with("fail where there is none")).count() == 2);
     }
 
     #[test]

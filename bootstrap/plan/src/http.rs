@@ -23,10 +23,7 @@ pub fn head(text: &[u8]) -> Head<'_> {
         let value = value.trim_ascii();
         if line.starts_with(b"HTTP/") {
             let (_, status) = cut(line, b' ');
-            head = Head {
-                status: leading_number(status).map_or(0, |(status, _)| status),
-                ..Head::default()
-            };
+            head = Head { status: leading_number(status).map_or(0, |(status, _)| status), ..Head::default() };
         } else if name.eq_ignore_ascii_case(b"content-length") {
             head.length = number(value);
         } else if name.eq_ignore_ascii_case(b"date") {
@@ -64,17 +61,13 @@ mod tests {
 
     #[test]
     fn a_reply_without_a_length_is_what_there_is() {
-        assert_eq!(
-            reply(b"HTTP/1.0 404 Not Found\r\n\r\n<x>"),
-            Some((404, &b"<x>"[..]))
-        );
+        assert_eq!(reply(b"HTTP/1.0 404 Not Found\r\n\r\n<x>"), Some((404, &b"<x>"[..])));
         assert_eq!(reply(b"nonsense\r\n\r\n"), Some((0, &b""[..])));
     }
 
     #[test]
     fn behind_a_proxy_and_a_redirection_the_last_head_counts() {
-        let text =
-            b"HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 302 Found\r\ndate: x\r\n\r\n\
+        let text = b"HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 302 Found\r\ndate: x\r\n\r\n\
             HTTP/2 503 \r\ndate: Mon, 23 Nov 2026 05:20:25 GMT\r\n\r\n";
         assert_eq!(head(text).status, 503);
         assert_eq!(head(text).date, b"Mon, 23 Nov 2026 05:20:25 GMT");
@@ -82,10 +75,7 @@ mod tests {
 
     #[test]
     fn wget_indents_what_it_prints() {
-        assert_eq!(
-            head(b"--2026--  https://x/\n  HTTP/1.1 403 Forbidden\n  Date: now\n").status,
-            403
-        );
+        assert_eq!(head(b"--2026--  https://x/\n  HTTP/1.1 403 Forbidden\n  Date: now\n").status, 403);
     }
 
     proptest::proptest! {

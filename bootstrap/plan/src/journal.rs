@@ -182,9 +182,7 @@ pub fn entries(journal: &[u8]) -> impl Iterator<Item = Entry<'_>> {
 
 /// The entries of a journal's latest run.
 pub fn latest_run(journal: &[u8]) -> impl Iterator<Item = Entry<'_>> {
-    let runs = entries(journal)
-        .filter(|entry| matches!(entry, Entry::Run { .. }))
-        .count();
+    let runs = entries(journal).filter(|entry| matches!(entry, Entry::Run { .. })).count();
     let mut seen = 0;
     entries(journal).filter(move |entry| {
         seen += usize::from(matches!(entry, Entry::Run { .. }));
@@ -198,10 +196,7 @@ fn entry(line: &[u8]) -> Option<Entry<'_>> {
     let (third, rest) = cut(rest, b' ');
     let name = str::from_utf8(name).ok()?;
     if name == "run" {
-        return Some(Entry::Run {
-            instance: str::from_utf8(second).ok()?,
-            began: number(third)?,
-        });
+        return Some(Entry::Run { instance: str::from_utf8(second).ok()?, began: number(third)? });
     }
     let millis = number(third)?;
     let (outcome, detail) = match second {
@@ -209,21 +204,14 @@ fn entry(line: &[u8]) -> Option<Entry<'_>> {
         b"already" => (Outcome::Already, rest),
         b"failed" => {
             let (word, detail) = cut(rest, b' ');
-            let failure = Failure::ALL
-                .into_iter()
-                .find(|failure| failure.word() == word)?;
+            let failure = Failure::ALL.into_iter().find(|failure| failure.word() == word)?;
             (Outcome::Failed(failure), detail)
         }
         _ => return None,
     };
     Some(match name {
         "end" => Entry::End { outcome, millis },
-        name => Entry::Step {
-            name,
-            outcome,
-            millis,
-            detail: str::from_utf8(detail).ok()?,
-        },
+        name => Entry::Step { name, outcome, millis, detail: str::from_utf8(detail).ok()? },
     })
 }
 
@@ -242,32 +230,16 @@ mod tests {
         assert_eq!(
             latest,
             [
-                Entry::Run {
-                    instance: "i-2",
-                    began: 1_795_411_300
-                },
-                Entry::Step {
-                    name: "facts",
-                    outcome: Outcome::Done,
-                    millis: 9,
-                    detail: ""
-                },
-                Entry::Step {
-                    name: "role",
-                    outcome: Outcome::Already,
-                    millis: 3,
-                    detail: ""
-                },
+                Entry::Run { instance: "i-2", began: 1_795_411_300 },
+                Entry::Step { name: "facts", outcome: Outcome::Done, millis: 9, detail: "" },
+                Entry::Step { name: "role", outcome: Outcome::Already, millis: 3, detail: "" },
                 Entry::Step {
                     name: "ssm",
                     outcome: Outcome::Failed(Failure::Digest),
                     millis: 30021,
                     detail: "expected 1f, got 9a"
                 },
-                Entry::End {
-                    outcome: Outcome::Failed(Failure::Digest),
-                    millis: 30100
-                },
+                Entry::End { outcome: Outcome::Failed(Failure::Digest), millis: 30100 },
             ]
         );
     }

@@ -16,11 +16,7 @@ pub fn string<'a>(document: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
         };
         let open = value.trim_ascii_start().strip_prefix(b"\"")?;
         let end = open.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-        return if open.get(end) == Some(&b'"') {
-            open.get(..end)
-        } else {
-            None
-        };
+        return if open.get(end) == Some(&b'"') { open.get(..end) } else { None };
     }
 }
 
@@ -41,20 +37,8 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_or_escaped_is_not_found() {
-        for document in [
-            &br#"{"a"#[..],
-            br#"{"a""#,
-            br#"{"a":"#,
-            br#"{"a":"b"#,
-            br#"{"a":"b\"c"}"#,
-            br#"{"a":"b\"#,
-        ] {
-            assert_eq!(
-                string(document, b"a"),
-                None,
-                "{}",
-                String::from_utf8_lossy(document)
-            );
+        for document in [&br#"{"a"#[..], br#"{"a""#, br#"{"a":"#, br#"{"a":"b"#, br#"{"a":"b\"c"}"#, br#"{"a":"b\"#] {
+            assert_eq!(string(document, b"a"), None, "{}", String::from_utf8_lossy(document));
         }
     }
 

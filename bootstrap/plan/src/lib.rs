@@ -23,3 +23,4 @@ pub mod ssm;
 pub mod step;
 pub mod text;
 pub mod time;
+pub mod transfer;

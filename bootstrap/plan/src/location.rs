@@ -1,6 +1,11 @@
 //! Where things are: the URLs of buckets and APIs, by region and partition.
 
-use crate::{distribution::PackageKind, request::Request, step::Facts, text::Text};
+use crate::{
+    distribution::PackageKind,
+    request::Request,
+    step::Facts,
+    text::{Text, leading_number, number},
+};
 
 /// The installer of CodeDeploy agent 2.x: a shell script whose argument is `auto`.
 pub const CODEDEPLOY_V2_INSTALLER: &[u8] = b"latestv2/install";
@@ -19,9 +24,7 @@ pub fn domain(region: &str) -> &'static str {
         ("us-isof-", "csp.hci.ic.gov"),
         ("eusc-", "amazonaws.eu"),
     ];
-    let partition = partitions
-        .iter()
-        .find(|(prefix, _)| region.starts_with(prefix));
+    let partition = partitions.iter().find(|(prefix, _)| region.starts_with(prefix));
     partition.map_or("amazonaws.com", |(_, domain)| domain)
 }
 
@@ -29,12 +32,7 @@ pub fn domain(region: &str) -> &'static str {
 fn base(endpoint: &[u8], service: &[u8], facts: &Facts<'_>, out: &mut Text<'_>) {
     out.clear();
     if endpoint.is_empty() {
-        out.put(b"https://")
-            .put(service)
-            .put(b".")
-            .put(facts.region)
-            .put(b".")
-            .put(facts.domain);
+        out.put(b"https://").put(service).put(b".").put(facts.region).put(b".").put(facts.domain);
     } else {
         out.put(endpoint);
     }
@@ -42,39 +40,41 @@ fn base(endpoint: &[u8], service: &[u8], facts: &Facts<'_>, out: &mut Text<'_>) 
 
 /// Writes the URL of the EC2 API.
 pub fn ec2(request: &Request<'_>, facts: &Facts<'_>, out: &mut Text<'_>) {
-    base(request.endpoints.ec2, b"ec2", facts, out);
+    base(request.value(b"ec2"), b"ec2", facts, out);
     out.put(b"/");
 }
 
 /// Writes the URL of the SSM agent's package of `version`, in the region's own bucket.
 pub fn ssm_package(request: &Request<'_>, facts: &Facts<'_>, version: &[u8], out: &mut Text<'_>) {
     let kind = facts.distribution.package_kind();
-    base(request.endpoints.s3, b"s3", facts, out);
-    out.put(b"/amazon-ssm-")
-        .put(facts.region)
-        .put(b"/")
-        .put(version)
-        .put(b"/");
-    out.put(facts.arch.ssm_platform(kind))
-        .put(b"/amazon-ssm-agent.")
-        .put(kind.name());
+    base(request.value(b"s3"), b"s3", facts, out);
+    out.put(b"/amazon-ssm-").put(facts.region).put(b"/").put(version).put(b"/");
+    out.put(facts.arch.ssm_platform(kind)).put(b"/amazon-ssm-agent.").put(kind.name());
 }
 
 /// Writes the URL of the object `key` in the region's CodeDeploy bucket.
 pub fn codedeploy_object(request: &Request<'_>, facts: &Facts<'_>, key: &[u8], out: &mut Text<'_>) {
-    base(request.endpoints.s3, b"s3", facts, out);
-    out.put(b"/aws-codedeploy-")
-        .put(facts.region)
-        .put(b"/")
-        .put(key);
+    base(request.value(b"s3"), b"s3", facts, out);
+    out.put(b"/aws-codedeploy-").put(facts.region).put(b"/").put(key);
+}
+
+/// The bytes and the port of `text`, an IPv4 address such as `169.254.169.254:80`.
+pub fn ipv4(text: &[u8]) -> Option<([u8; 4], u16)> {
+    let mut address = [0; 4];
+    let mut rest = text;
+    for (byte, end) in address.iter_mut().zip(*b"...:") {
+        let (number, tail) = leading_number(rest)?;
+        *byte = u8::try_from(number).ok()?;
+        rest = tail.strip_prefix(&[end])?;
+    }
+    Some((address, u16::try_from(number(rest)?).ok()?))
 }
 
 /// The key of the newest package of `kind` in the manifest of CodeDeploy agent 1.x; `None` when
 /// the manifest is none.
 pub fn codedeploy_v1_package(manifest: &[u8], kind: PackageKind) -> Option<&[u8]> {
-    crate::json::string(manifest, kind.name()).filter(|key| {
-        key.starts_with(b"releases/") && key.iter().all(|byte| byte.is_ascii_graphic())
-    })
+    crate::json::string(manifest, kind.name())
+        .filter(|key| key.starts_with(b"releases/") && key.iter().all(|byte| byte.is_ascii_graphic()))
 }
 
 #[cfg(test)]
@@ -104,23 +104,13 @@ mod tests {
             out.bytes(),
             b"https://s3.cn-north-1.amazonaws.com.cn/amazon-ssm-cn-north-1/3.3.1.0/debian_arm64/amazon-ssm-agent.deb"
         );
-        codedeploy_object(
-            &request,
-            &facts(Family::Debian),
-            CODEDEPLOY_V2_INSTALLER,
-            &mut out,
-        );
-        assert_eq!(
-            out.bytes(),
-            b"https://s3.cn-north-1.amazonaws.com.cn/aws-codedeploy-cn-north-1/latestv2/install"
-        );
+        codedeploy_object(&request, &facts(Family::Debian), CODEDEPLOY_V2_INSTALLER, &mut out);
+        assert_eq!(out.bytes(), b"https://s3.cn-north-1.amazonaws.com.cn/aws-codedeploy-cn-north-1/latestv2/install");
     }
 
     #[test]
     fn an_interface_endpoint_takes_the_place_of_the_public_one() {
-        let request =
-            Request::parse(b"pitcrew-bootstrap 1\ns3 https://bucket.vpce-1\nec2 https://vpce-2\n")
-                .unwrap();
+        let request = Request::parse(b"pitcrew-bootstrap 1\ns3 https://bucket.vpce-1\nec2 https://vpce-2\n").unwrap();
         let mut room = [0; 200];
         let mut out = Text::new(&mut room);
         ec2(&request, &facts(Family::RedHat), &mut out);
@@ -130,6 +120,14 @@ mod tests {
             out.bytes(),
             b"https://bucket.vpce-1/amazon-ssm-cn-north-1/3.3.1.0/linux_arm64/amazon-ssm-agent.rpm"
         );
+    }
+
+    #[test]
+    fn an_address_has_four_bytes_and_a_port() {
+        assert_eq!(ipv4(b"169.254.169.254:80"), Some(([169, 254, 169, 254], 80)));
+        for wrong in ["", "1.2.3.4", "1.2.3:80", "256.1.1.1:80", "1.2.3.4:65536", "1.2.3.4:80x", "host:80"] {
+            assert_eq!(ipv4(wrong.as_bytes()), None, "{wrong}");
+        }
     }
 
     #[test]
@@ -159,10 +157,7 @@ mod tests {
             codedeploy_v1_package(manifest, PackageKind::Rpm),
             Some(&b"releases/codedeploy-agent-1.7.0-92.noarch.rpm"[..])
         );
-        assert_eq!(
-            codedeploy_v1_package(br#"{"rpm":"../../etc"}"#, PackageKind::Rpm),
-            None
-        );
+        assert_eq!(codedeploy_v1_package(br#"{"rpm":"../../etc"}"#, PackageKind::Rpm), None);
         assert_eq!(codedeploy_v1_package(b"<html>", PackageKind::Rpm), None);
     }
 }

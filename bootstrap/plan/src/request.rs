@@ -35,30 +35,16 @@
 
 use crate::{
     distribution::{Arch, PackageKind},
-    text::{Text, cut, lines, number},
+    text::{Text, cut, has_word, lines, number},
 };
 
 /// The first line: the name of the format and its version.
 pub const HEADER: &[u8] = b"pitcrew-bootstrap 1";
 
-/// A parsed request, borrowing its text.
+/// A request, borrowing its text. Each value is looked up when it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
     text: &'a [u8],
-    /// Seconds for the whole run.
-    pub deadline_s: u32,
-    /// Milliseconds: the unit of back-off, polls and IMDS timeouts.
-    pub pace_ms: u32,
-    /// What to do about the SSM agent.
-    pub ssm: SsmAgent<'a>,
-    /// What to do about the CodeDeploy agent.
-    pub codedeploy: CodeDeployAgent,
-    /// Where the services are.
-    pub endpoints: Endpoints<'a>,
-    /// File with certificate authorities to trust instead of the system's; empty for the system's.
-    pub ca: &'a [u8],
-    /// Directory put before every path; empty for the real root.
-    pub root: &'a [u8],
 }
 
 /// What to do about the SSM agent.
@@ -134,9 +120,7 @@ pub struct Tag<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     /// The first line is another one.
-    #[error(
-        "the request does not begin with `pitcrew-bootstrap 1`; render it with the same version as the payload"
-    )]
+    #[error("the request does not begin with `pitcrew-bootstrap 1`; render it with the same version as the payload")]
     Header,
     /// A line's key or value is not understood.
     #[error("line {line} of the request is not understood")]
@@ -147,59 +131,72 @@ pub enum Flaw {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a request.
+    /// Reads a request, every line of which must be understood.
     ///
     /// # Errors
     /// [`Flaw::Header`] when it is of another version, [`Flaw::Line`] for a line that is not
     /// understood.
     pub fn parse(text: &'a [u8]) -> Result<Self, Flaw> {
-        let mut request = Self::EMPTY;
-        request.text = text;
-        let mut numbered = (1..).zip(lines(text));
-        if numbered.next().map(|(_, first)| first) != Some(HEADER) {
-            return Err(Flaw::Header);
+        let request = Self::accept(text).ok_or(Flaw::Header)?;
+        match (1..).zip(lines(text)).skip(1).find(|(_, entry)| !is_understood(entry)) {
+            None => Ok(request),
+            Some((line, _)) => Err(Flaw::Line { line }),
         }
-        for (line, entry) in numbered {
-            request.take(entry).ok_or(Flaw::Line { line })?;
-        }
-        Ok(request)
     }
 
-    const EMPTY: Self = Self {
-        text: b"",
-        deadline_s: 900,
-        pace_ms: 1000,
-        ssm: SsmAgent::Leave,
-        codedeploy: CodeDeployAgent::Leave,
-        endpoints: Endpoints {
-            imds: b"169.254.169.254:80",
-            s3: b"",
-            ec2: b"",
-        },
-        ca: b"",
-        root: b"",
-    };
+    /// Takes a request that the renderer has read with [`Request::parse`], as the payload does:
+    /// only its version is looked at. `None` when it is another one.
+    pub fn accept(text: &'a [u8]) -> Option<Self> {
+        (lines(text).next()? == HEADER).then_some(Self { text })
+    }
 
-    fn take(&mut self, entry: &'a [u8]) -> Option<()> {
-        let (key, value) = cut(entry, b' ');
-        if value.is_empty() {
-            return None;
-        }
-        match key {
-            b"deadline" => self.deadline_s = number(value)?,
-            b"pace" => self.pace_ms = number(value)?,
-            b"ssm" => self.ssm = SsmAgent::parse(value),
-            b"codedeploy" => self.codedeploy = CodeDeployAgent::parse(value)?,
-            b"imds" => self.endpoints.imds = value,
-            b"s3" => self.endpoints.s3 = value,
-            b"ec2" => self.endpoints.ec2 = value,
-            b"ca" => self.ca = value,
-            b"root" => self.root = value,
-            b"package" => drop(Package::parse(value)?),
-            b"pin" | b"tag" | b"config" => {}
-            _ => return None,
-        }
-        Some(())
+    /// Seconds for the whole run.
+    pub fn deadline_s(&self) -> u32 {
+        self.number(b"deadline", 900)
+    }
+
+    /// Milliseconds: the unit of back-off, polls and IMDS timeouts.
+    pub fn pace_ms(&self) -> u32 {
+        self.number(b"pace", 1000)
+    }
+
+    /// What to do about the SSM agent.
+    pub fn ssm(&self) -> SsmAgent<'a> {
+        self.entries(b"ssm").next().map_or(SsmAgent::Leave, SsmAgent::parse)
+    }
+
+    /// What to do about the CodeDeploy agent.
+    pub fn codedeploy(&self) -> CodeDeployAgent {
+        self.entries(b"codedeploy").next().and_then(CodeDeployAgent::parse).unwrap_or(CodeDeployAgent::Leave)
+    }
+
+    /// Where the services are.
+    pub fn endpoints(&self) -> Endpoints<'a> {
+        Endpoints { imds: self.imds(), s3: self.value(b"s3"), ec2: self.value(b"ec2") }
+    }
+
+    /// `address:port` of the metadata service.
+    pub fn imds(&self) -> &'a [u8] {
+        self.entries(b"imds").next().unwrap_or(b"169.254.169.254:80")
+    }
+
+    /// File with certificate authorities to trust instead of the system's; empty for the system's.
+    pub fn ca(&self) -> &'a [u8] {
+        self.value(b"ca")
+    }
+
+    /// Directory put before every path; empty for the real root.
+    pub fn root(&self) -> &'a [u8] {
+        self.value(b"root")
+    }
+
+    /// The value of `key`, empty where it is not given.
+    pub(crate) fn value(&self, key: &'static [u8]) -> &'a [u8] {
+        self.entries(key).next().unwrap_or_default()
+    }
+
+    fn number(&self, key: &'static [u8], usual: u32) -> u32 {
+        number(self.value(key)).unwrap_or(usual)
     }
 
     fn entries(&self, wanted: &'static [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
@@ -224,9 +221,7 @@ impl<'a> Request<'a> {
 
     /// The digest that the object at `url` must have, where one is pinned.
     pub fn pinned(&self, url: &[u8]) -> Option<&'a [u8]> {
-        self.pins()
-            .find(|pin| url.ends_with(pin.key))
-            .map(|pin| pin.sha256)
+        self.pins().find(|pin| url.ends_with(pin.key)).map(|pin| pin.sha256)
     }
 
     /// Tags to set last, all in one call.
@@ -241,6 +236,17 @@ impl<'a> Request<'a> {
     pub fn agent_config(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.entries(b"config")
     }
+}
+
+fn is_understood(entry: &[u8]) -> bool {
+    let (key, value) = cut(entry, b' ');
+    !value.is_empty()
+        && match key {
+            b"deadline" | b"pace" => number(value).is_some(),
+            b"codedeploy" => CodeDeployAgent::parse(value).is_some(),
+            b"package" => Package::parse(value).is_some(),
+            key => has_word(b"ssm imds s3 ec2 ca root pin tag config", key),
+        }
 }
 
 impl<'a> SsmAgent<'a> {
@@ -268,12 +274,7 @@ impl<'a> Package<'a> {
         let (arch, rest) = cut(value, b' ');
         let (kind, rest) = cut(rest, b' ');
         let (url, sha256) = cut(rest, b' ');
-        Some(Self {
-            arch: Arch::parse(arch)?,
-            kind: PackageKind::parse(kind)?,
-            url,
-            sha256,
-        })
+        Some(Self { arch: Arch::parse(arch)?, kind: PackageKind::parse(kind)?, url, sha256 })
     }
 }
 
@@ -310,31 +311,20 @@ pub struct Draft<'a> {
 
 /// A draft whose text would be read back as something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a value of the request has a space or a line feed where none may be, or the request is longer than its room"
-)]
+#[error("a value of the request has a space or a line feed where none may be, or the request is longer than its room")]
 pub struct Unspeakable;
 
 impl Default for Draft<'_> {
     fn default() -> Self {
-        let Request {
-            deadline_s,
-            pace_ms,
-            ssm,
-            codedeploy,
-            endpoints,
-            ca,
-            root,
-            ..
-        } = Request::EMPTY;
+        let request = Request { text: HEADER };
         Self {
-            deadline_s,
-            pace_ms,
-            ssm,
-            codedeploy,
-            endpoints,
-            ca,
-            root,
+            deadline_s: request.deadline_s(),
+            pace_ms: request.pace_ms(),
+            ssm: request.ssm(),
+            codedeploy: request.codedeploy(),
+            endpoints: request.endpoints(),
+            ca: request.ca(),
+            root: request.root(),
             packages: &[],
             pins: &[],
             agent_config: &[],
@@ -352,34 +342,22 @@ impl Draft<'_> {
         out.clear();
         self.write(out);
         let read_back = Request::parse(out.bytes()).is_ok_and(|request| self.equals(&request));
-        if read_back && !out.is_overflowed() {
-            Ok(())
-        } else {
-            Err(Unspeakable)
-        }
+        if read_back && !out.is_overflowed() { Ok(()) } else { Err(Unspeakable) }
     }
 
     fn write(&self, out: &mut Text<'_>) {
         let default = Draft::default();
         out.put(HEADER).put(b"\n");
-        for (key, value, usual) in [
-            (&b"deadline "[..], self.deadline_s, default.deadline_s),
-            (b"pace ", self.pace_ms, default.pace_ms),
-        ] {
+        for (key, value, usual) in
+            [(&b"deadline "[..], self.deadline_s, default.deadline_s), (b"pace ", self.pace_ms, default.pace_ms)]
+        {
             if value != usual {
                 out.put(key).number(value.into()).put(b"\n");
             }
         }
         for package in self.packages {
-            out.put(b"package ")
-                .put(package.arch.name())
-                .put(b" ")
-                .put(package.kind.name());
-            out.put(b" ")
-                .put(package.url)
-                .put(b" ")
-                .put(package.sha256)
-                .put(b"\n");
+            out.put(b"package ").put(package.arch.name()).put(b" ").put(package.kind.name());
+            out.put(b" ").put(package.url).put(b" ").put(package.sha256).put(b"\n");
         }
         match self.ssm {
             SsmAgent::Leave => {}
@@ -403,21 +381,13 @@ impl Draft<'_> {
             }
         }
         for pin in self.pins {
-            out.put(b"pin ")
-                .put(pin.key)
-                .put(b" ")
-                .put(pin.sha256)
-                .put(b"\n");
+            out.put(b"pin ").put(pin.key).put(b" ").put(pin.sha256).put(b"\n");
         }
         for line in self.agent_config {
             out.put(b"config ").put(line).put(b"\n");
         }
         for tag in self.tags {
-            out.put(b"tag ")
-                .put(tag.key)
-                .put(b" ")
-                .put(tag.value)
-                .put(b"\n");
+            out.put(b"tag ").put(tag.key).put(b" ").put(tag.value).put(b"\n");
         }
         for (key, value, usual) in [
             (&b"imds "[..], self.endpoints.imds, default.endpoints.imds),
@@ -433,13 +403,13 @@ impl Draft<'_> {
     }
 
     fn equals(&self, request: &Request<'_>) -> bool {
-        self.deadline_s == request.deadline_s
-            && self.pace_ms == request.pace_ms
-            && self.ssm == request.ssm
-            && self.codedeploy == request.codedeploy
-            && self.endpoints == request.endpoints
-            && self.ca == request.ca
-            && self.root == request.root
+        self.deadline_s == request.deadline_s()
+            && self.pace_ms == request.pace_ms()
+            && self.ssm == request.ssm()
+            && self.codedeploy == request.codedeploy()
+            && self.endpoints == request.endpoints()
+            && self.ca == request.ca()
+            && self.root == request.root()
             && self.packages.iter().copied().eq(request.packages())
             && self.pins.iter().copied().eq(request.pins())
             && self.agent_config.iter().copied().eq(request.agent_config())
@@ -473,76 +443,36 @@ mod tests {
     #[test]
     fn a_full_request_is_understood() {
         let request = Request::parse(FULL).unwrap();
-        assert_eq!((request.deadline_s, request.pace_ms), (600, 50));
-        assert_eq!(
-            request.ssm,
-            SsmAgent::Install {
-                version: b"3.3.1230.0"
-            }
-        );
-        assert_eq!(request.codedeploy, CodeDeployAgent::V2);
+        assert_eq!((request.deadline_s(), request.pace_ms()), (600, 50));
+        assert_eq!(request.ssm(), SsmAgent::Install { version: b"3.3.1230.0" });
+        assert_eq!(request.codedeploy(), CodeDeployAgent::V2);
         assert_eq!(request.packages().count(), 2);
-        assert_eq!(
-            request.pinned(b"https://x/1/linux_amd64/amazon-ssm-agent.rpm"),
-            Some(&b"cc"[..])
-        );
-        assert_eq!(
-            request.pinned(b"https://x/1/linux_arm64/amazon-ssm-agent.rpm"),
-            None
-        );
+        assert_eq!(request.pinned(b"https://x/1/linux_amd64/amazon-ssm-agent.rpm"), Some(&b"cc"[..]));
+        assert_eq!(request.pinned(b"https://x/1/linux_arm64/amazon-ssm-agent.rpm"), None);
+        assert!(request.agent_config().eq([&b":max_revisions: 2"[..], b":verbose: false"]));
         assert!(
-            request
-                .agent_config()
-                .eq([&b":max_revisions: 2"[..], b":verbose: false"])
+            request.tags().eq([Tag { key: b"pitcrew%3Aready", value: b"true" }, Tag { key: b"empty", value: b"" }])
         );
-        assert!(request.tags().eq([
-            Tag {
-                key: b"pitcrew%3Aready",
-                value: b"true"
-            },
-            Tag {
-                key: b"empty",
-                value: b""
-            }
-        ]));
-        assert_eq!(request.endpoints.imds, b"127.0.0.1:8080");
-        assert_eq!(request.root, b"/tmp/r");
+        assert_eq!(request.endpoints().imds, b"127.0.0.1:8080");
+        assert_eq!(request.root(), b"/tmp/r");
     }
 
     #[test]
     fn a_bare_request_asks_for_nothing() {
         let request = Request::parse(b"pitcrew-bootstrap 1\n").unwrap();
-        assert_eq!(
-            (request.ssm, request.codedeploy),
-            (SsmAgent::Leave, CodeDeployAgent::Leave)
-        );
-        assert_eq!(request.endpoints.imds, b"169.254.169.254:80");
-        assert_eq!(
-            request.tags().count() + request.packages().count() + request.pins().count(),
-            0
-        );
+        assert_eq!((request.ssm(), request.codedeploy()), (SsmAgent::Leave, CodeDeployAgent::Leave));
+        assert_eq!(request.endpoints().imds, b"169.254.169.254:80");
+        assert_eq!(request.tags().count() + request.packages().count() + request.pins().count(), 0);
     }
 
     #[test]
     fn what_is_not_understood_is_an_error_of_its_line() {
         assert_eq!(Request::parse(b"pitcrew-bootstrap 2\n"), Err(Flaw::Header));
         assert_eq!(Request::parse(b""), Err(Flaw::Header));
-        for wrong in [
-            "colour blue",
-            "deadline soon",
-            "codedeploy 3",
-            "package riscv rpm u d",
-            "ssm",
-            "",
-            "deadline 1 ",
-        ] {
-            let text: String =
-                ["pitcrew-bootstrap 1\ndeadline 1\n", wrong, "\ndeadline 2\n"].concat();
-            assert_eq!(
-                Request::parse(text.as_bytes()),
-                Err(Flaw::Line { line: 3 }),
-                "{wrong:?}"
-            );
+        for wrong in ["colour blue", "deadline soon", "codedeploy 3", "package riscv rpm u d", "ssm", "", "deadline 1 "]
+        {
+            let text: String = ["pitcrew-bootstrap 1\ndeadline 1\n", wrong, "\ndeadline 2\n"].concat();
+            assert_eq!(Request::parse(text.as_bytes()), Err(Flaw::Line { line: 3 }), "{wrong:?}");
         }
     }
 
@@ -551,25 +481,10 @@ mod tests {
         let mut room = [0; 512];
         let mut out = Text::new(&mut room);
         for draft in [
-            Draft {
-                ssm: SsmAgent::Install { version: b"ensure" },
-                ..Draft::default()
-            },
-            Draft {
-                ca: b"/a\nroot /b",
-                ..Draft::default()
-            },
-            Draft {
-                tags: &[Tag {
-                    key: b"a b",
-                    value: b"c",
-                }],
-                ..Draft::default()
-            },
-            Draft {
-                ca: &[b'x'; 600],
-                ..Draft::default()
-            },
+            Draft { ssm: SsmAgent::Install { version: b"ensure" }, ..Draft::default() },
+            Draft { ca: b"/a\nroot /b", ..Draft::default() },
+            Draft { tags: &[Tag { key: b"a b", value: b"c" }], ..Draft::default() },
+            Draft { ca: &[b'x'; 600], ..Draft::default() },
         ] {
             assert_eq!(draft.render(&mut out), Err(Unspeakable), "{draft:?}");
         }

@@ -1,6 +1,6 @@
 //! When to try again, and when to stop: full jitter under one deadline.
 
-use crate::journal::Failure;
+use crate::{ec2::error_code, journal::Failure, text::has_word};
 
 /// Tries of a thing that can fail for good, such as a download: about two minutes in all at the
 /// usual pace.
@@ -21,11 +21,7 @@ pub struct Backoff {
 impl Backoff {
     /// Pauses in units of `pace_ms` milliseconds, drawn from `seed`.
     pub fn new(pace_ms: u32, seed: u64) -> Self {
-        Self {
-            seed: seed | 1,
-            bound: pace_ms.into(),
-            pace: pace_ms.into(),
-        }
+        Self { seed: seed | 1, bound: pace_ms.into(), pace: pace_ms.into() }
     }
 
     /// The next pause in milliseconds.
@@ -65,28 +61,19 @@ pub fn download(status: u32) -> Trial<()> {
 /// What the answer of `CreateTags` means. Times and credentials that were refused are worth
 /// another try, because each try asks for fresh credentials and has learnt the server's clock.
 pub fn create_tags(status: u32, body: &[u8]) -> Trial<()> {
-    let code = crate::text::after(body, b"<Code>").unwrap_or_default();
-    let code = crate::text::cut(code, b'<').0;
-    match (status, code) {
-        (200..=299, _) => Trial::Ended(()),
-        (_, b"UnauthorizedOperation" | b"OptInRequired") => Trial::Never(Failure::Denied),
-        (
-            _,
-            b"RequestLimitExceeded"
-            | b"InvalidInstanceID.NotFound"
-            | b"Unavailable"
-            | b"InternalError"
-            | b"AuthFailure"
-            | b"RequestExpired"
-            | b"RequestTimeTooSkewed"
-            | b"SignatureDoesNotMatch"
-            | b"ExpiredToken"
-            | b"InvalidClientTokenId",
-        )
-        | (0 | 429 | 500.., _) => Trial::Again(Failure::Tags),
+    let code = error_code(body);
+    match status {
+        200..=299 => Trial::Ended(()),
+        0 | 429 | 500.. => Trial::Again(Failure::Tags),
+        _ if code == b"UnauthorizedOperation" => Trial::Never(Failure::Denied),
+        _ if has_word(PASSING, code) => Trial::Again(Failure::Tags),
         _ => Trial::Never(Failure::Tags),
     }
 }
+
+/// Errors of the EC2 API that another try may not meet.
+const PASSING: &[u8] = b"RequestLimitExceeded InvalidInstanceID.NotFound Unavailable InternalError AuthFailure \
+    RequestExpired RequestTimeTooSkewed SignatureDoesNotMatch ExpiredToken InvalidClientTokenId";
 
 #[cfg(test)]
 mod tests {
@@ -98,14 +85,8 @@ mod tests {
         for seed in 0..200 {
             let mut backoff = Backoff::new(1000, seed);
             let pauses: Vec<_> = (0..12).map(|_| backoff.pause()).collect();
-            for (pause, bound) in pauses
-                .iter()
-                .zip([1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30, 30])
-            {
-                assert!(
-                    *pause <= bound * 1000,
-                    "{pause} > {bound} s with seed {seed}"
-                );
+            for (pause, bound) in pauses.iter().zip([1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30, 30]) {
+                assert!(*pause <= bound * 1000, "{pause} > {bound} s with seed {seed}");
             }
         }
     }
@@ -118,10 +99,7 @@ mod tests {
             let pause = (0..6).map(|_| backoff.pause()).last().unwrap();
             quarters[(pause * 4 / 30_001) as usize] += 1;
         }
-        assert!(
-            quarters.iter().all(|count| (850..1150).contains(count)),
-            "{quarters:?}"
-        );
+        assert!(quarters.iter().all(|count| (850..1150).contains(count)), "{quarters:?}");
     }
 
     #[test]
@@ -151,18 +129,12 @@ mod tests {
     #[test]
     fn tags_are_tried_again_by_kind_of_error() {
         let body = |code| {
-            format!(
-                "<Response><Errors><Error><Code>{code}</Code><Message>m</Message></Error></Errors></Response>"
-            )
+            format!("<Response><Errors><Error><Code>{code}</Code><Message>m</Message></Error></Errors></Response>")
         };
         for (status, code, expected) in [
             (200, "", Trial::Ended(())),
             (503, "RequestLimitExceeded", Trial::Again(Failure::Tags)),
-            (
-                400,
-                "InvalidInstanceID.NotFound",
-                Trial::Again(Failure::Tags),
-            ),
+            (400, "InvalidInstanceID.NotFound", Trial::Again(Failure::Tags)),
             (503, "Unavailable", Trial::Again(Failure::Tags)),
             (500, "InternalError", Trial::Again(Failure::Tags)),
             (400, "RequestExpired", Trial::Again(Failure::Tags)),
@@ -173,11 +145,7 @@ mod tests {
             (502, "", Trial::Again(Failure::Tags)),
             (0, "", Trial::Again(Failure::Tags)),
         ] {
-            assert_eq!(
-                create_tags(status, body(code).as_bytes()),
-                expected,
-                "{status} {code}"
-            );
+            assert_eq!(create_tags(status, body(code).as_bytes()), expected, "{status} {code}");
         }
         assert_eq!(create_tags(400, b"<Code>"), Trial::Never(Failure::Tags));
     }

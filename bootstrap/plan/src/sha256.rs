@@ -19,28 +19,12 @@ pub struct Sha256 {
 
 impl Sha256 {
     /// The hash of nothing yet.
-    #[expect(
-        clippy::new_without_default,
-        reason = "a default hash says nothing to a reader"
-    )]
+    #[expect(clippy::new_without_default, reason = "a default hash says nothing to a reader")]
     pub fn new() -> Self {
-        let mut hash = Self {
-            state: [0; 8],
-            round_constants: [0; 64],
-            block: [0; 64],
-            length: 0,
-        };
-        let mut prime = 1;
-        let mut next = || {
-            loop {
-                prime += 1;
-                if (2..prime).all(|divisor| prime % divisor != 0) {
-                    return prime;
-                }
-            }
-        };
+        let mut hash = Self { state: [0; 8], round_constants: [0; 64], block: [0; 64], length: 0 };
+        let mut primes = (2_u32..).filter(|number| (2..*number).all(|divisor| number % divisor != 0));
         for (index, constant) in hash.round_constants.iter_mut().enumerate() {
-            let prime = next();
+            let prime = primes.next().unwrap_or_default();
             *constant = fraction_of_root(prime, 3);
             if let Some(word) = hash.state.get_mut(index) {
                 *word = fraction_of_root(prime, 2);
@@ -102,18 +86,9 @@ impl Sha256 {
                 .wrapping_add(g ^ e & (f ^ g))
                 .wrapping_add(*constant)
                 .wrapping_add(word);
-            let second = (a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22))
-                .wrapping_add(a & b | c & (a | b));
-            state = [
-                first.wrapping_add(second),
-                a,
-                b,
-                c,
-                d.wrapping_add(first),
-                e,
-                f,
-                g,
-            ];
+            let second =
+                (a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22)).wrapping_add(a & b | c & (a | b));
+            state = [first.wrapping_add(second), a, b, c, d.wrapping_add(first), e, f, g];
         }
         for (sum, word) in self.state.iter_mut().zip(state) {
             *sum = sum.wrapping_add(word);
@@ -122,43 +97,53 @@ impl Sha256 {
 }
 
 /// The first 32 bits of the fractional part of the `degree`th root of `number`.
-fn fraction_of_root(number: u128, degree: u32) -> u32 {
+fn fraction_of_root(number: u32, degree: u32) -> u32 {
     let mut root: u128 = 0;
     for bit in (0..36).rev() {
         let candidate = root | 1 << bit;
-        if candidate.pow(degree) <= number << (32 * degree) {
+        if candidate.pow(degree) <= u128::from(number) << (32 * degree) {
             root = candidate;
         }
     }
     root as u32
 }
 
-/// HMAC-SHA-256 of the concatenation of `parts` under `key`.
-pub fn hmac(key: &[u8], parts: &[&[u8]]) -> Digest {
-    let shortened;
-    let key = if key.len() > 64 {
-        shortened = Sha256::new().update(key).finish();
-        &shortened
-    } else {
-        key
-    };
-    let mut inner = Sha256::new();
-    let mut outer = Sha256::new();
-    for at in 0..64 {
-        let byte = key.get(at).copied().unwrap_or_default();
-        inner.update(&[byte ^ 0x36]);
-        outer.update(&[byte ^ 0x5c]);
+/// An HMAC-SHA-256 in the making.
+#[derive(Debug, Clone)]
+pub struct Hmac {
+    inner: Sha256,
+    outer: Sha256,
+}
+
+impl Hmac {
+    /// The code of nothing yet, under the key that is the concatenation of `parts`, which may be
+    /// 64 bytes long: longer keys, which no one has, would have to be hashed first.
+    pub fn new(parts: &[&[u8]]) -> Self {
+        let mut hmac = Self { inner: Sha256::new(), outer: Sha256::new() };
+        let key = parts.iter().copied().flatten().copied();
+        for byte in key.chain(core::iter::repeat(0)).take(64) {
+            hmac.inner.update(&[byte ^ 0x36]);
+            hmac.outer.update(&[byte ^ 0x5c]);
+        }
+        hmac
     }
-    for part in parts {
-        inner.update(part);
+
+    /// Adds `bytes` to the message.
+    pub fn update(&mut self, bytes: &[u8]) -> &mut Self {
+        self.inner.update(bytes);
+        self
     }
-    outer.update(&inner.finish()).finish()
+
+    /// The code of the whole message.
+    pub fn finish(&mut self) -> Digest {
+        self.outer.update(&self.inner.finish()).finish()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hmac::{KeyInit, Mac};
+    use ::hmac::{KeyInit, Mac};
     use sha2::Digest as _;
     use std::vec::Vec;
 
@@ -182,11 +167,11 @@ mod tests {
         }
 
         #[test]
-        fn any_key_signs_as_the_hmac_crate_says(key in proptest::collection::vec(0u8.., 0..150), message: Vec<u8>) {
-            let mut theirs = hmac::Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+        fn any_key_signs_as_the_hmac_crate_says(key in proptest::collection::vec(0u8.., 0..=64), message: Vec<u8>) {
+            let mut theirs = ::hmac::Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
             theirs.update(&message);
             let expected: Digest = theirs.finalize().into_bytes().into();
-            proptest::prop_assert_eq!(super::hmac(&key, &[&message]), expected);
+            proptest::prop_assert_eq!(Hmac::new(&[&key]).update(&message).finish(), expected);
         }
     }
 

@@ -10,9 +10,7 @@ pub const IDENTITY_FILE: &[u8] = b"/var/lib/amazon/ssm/runtimeconfig/identity_co
 /// that came with a disk an earlier time.
 pub fn is_registered(identity: &[u8], instance: &[u8], booted: u64) -> bool {
     json::string(identity, b"InstanceId") == Some(instance)
-        && json::string(identity, b"CredentialsRetrievedAt")
-            .and_then(time::rfc3339)
-            .is_some_and(|at| at >= booted)
+        && json::string(identity, b"CredentialsRetrievedAt").and_then(time::rfc3339).is_some_and(|at| at >= booted)
 }
 
 #[cfg(test)]
@@ -32,19 +30,9 @@ mod tests {
         assert!(proven("i-1", "2026-11-23T05:20:25.9Z"));
         assert!(proven("i-1", "2026-11-23T14:20:25.000000001+09:00"));
         assert!(!proven("i-1", "2026-11-23T05:20:24Z"), "before this boot");
-        assert!(
-            !proven("i-10", "2026-11-23T05:20:26Z"),
-            "the image's builder"
-        );
+        assert!(!proven("i-10", "2026-11-23T05:20:26Z"), "the image's builder");
         assert!(!proven("i-1", "0001-01-01T00:00:00Z"), "Go's zero time");
         assert!(!is_registered(b"", b"i-1", 0));
-        assert!(!is_registered(
-            identity("i-1", "2026-11-23T05:20:26Z")
-                .get(..60)
-                .unwrap()
-                .as_bytes(),
-            b"i-1",
-            booted
-        ));
+        assert!(!is_registered(identity("i-1", "2026-11-23T05:20:26Z").get(..60).unwrap().as_bytes(), b"i-1", booted));
     }
 }

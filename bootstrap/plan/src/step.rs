@@ -67,8 +67,8 @@ impl Step {
     }
 
     fn is_wanted(self, request: &Request<'_>) -> bool {
-        let ssm = request.ssm != SsmAgent::Leave;
-        let codedeploy = request.codedeploy != CodeDeployAgent::Leave;
+        let ssm = request.ssm() != SsmAgent::Leave;
+        let codedeploy = request.codedeploy() != CodeDeployAgent::Leave;
         let tags = request.tags().next().is_some();
         match self {
             Self::AwaitRole => ssm || codedeploy || tags,
@@ -84,10 +84,7 @@ impl Step {
     /// that all is well, so any failure keeps them away.
     pub fn is_void_after(self, failed: Self) -> bool {
         match self {
-            Self::AwaitRole
-            | Self::InstallPitcrew
-            | Self::StartSsmAgent
-            | Self::StartCodeDeployAgent => false,
+            Self::AwaitRole | Self::InstallPitcrew | Self::StartSsmAgent | Self::StartCodeDeployAgent => false,
             Self::ProveSsmAgent => failed == Self::StartSsmAgent || failed == Self::AwaitRole,
             Self::ProveCodeDeployAgent => failed == Self::StartCodeDeployAgent,
             Self::Tag => true,
@@ -99,16 +96,11 @@ impl Step {
 ///
 /// # Errors
 /// [`Failure::NoPackage`] when Pitcrew is wanted but none of its packages fits the machine.
-pub fn steps(
-    request: &Request<'_>,
-    facts: &Facts<'_>,
-) -> Result<impl Iterator<Item = Step>, Failure> {
+pub fn steps(request: &Request<'_>, facts: &Facts<'_>) -> Result<impl Iterator<Item = Step>, Failure> {
     if request.packages().next().is_some() {
         package(request, facts)?;
     }
-    Ok(Step::ALL
-        .into_iter()
-        .filter(move |step| step.is_wanted(request)))
+    Ok(Step::ALL.into_iter().filter(move |step| step.is_wanted(request)))
 }
 
 /// Pitcrew's package for the machine of `facts`.
@@ -117,10 +109,7 @@ pub fn steps(
 /// [`Failure::NoPackage`] when none fits.
 pub fn package<'a>(request: &Request<'a>, facts: &Facts<'_>) -> Result<Package<'a>, Failure> {
     let kind = facts.distribution.package_kind();
-    request
-        .packages()
-        .find(|package| package.arch == facts.arch && package.kind == kind)
-        .ok_or(Failure::NoPackage)
+    request.packages().find(|package| package.arch == facts.arch && package.kind == kind).ok_or(Failure::NoPackage)
 }
 
 #[cfg(test)]
@@ -133,10 +122,7 @@ mod tests {
         let text = b"pitcrew-bootstrap 1\npackage x86_64 rpm https://example.com/p.rpm aa\n";
         let request = Request::parse(text).unwrap();
         let mut facts = Facts {
-            distribution: Distribution {
-                family: Family::Suse,
-                release: 1500,
-            },
+            distribution: Distribution { family: Family::Suse, release: 1500 },
             arch: Arch::X86_64,
             instance: b"i-1",
             region: b"eu-west-1",

@@ -13,11 +13,7 @@ pub struct Text<'a> {
 impl<'a> Text<'a> {
     /// An empty text over `room`, whose length is the capacity.
     pub fn new(room: &'a mut [u8]) -> Self {
-        Self {
-            room,
-            len: 0,
-            overflowed: false,
-        }
+        Self { room, len: 0, overflowed: false }
     }
 
     /// Appends `bytes` whole, or nothing of them when they do not fit.
@@ -57,11 +53,7 @@ impl<'a> Text<'a> {
     pub fn hex(&mut self, bytes: &[u8]) -> &mut Self {
         for byte in bytes {
             for nibble in [byte >> 4, byte & 15] {
-                self.put(&[if nibble < 10 {
-                    b'0' + nibble
-                } else {
-                    b'a' - 10 + nibble
-                }]);
+                self.put(&[if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }]);
             }
         }
         self
@@ -92,25 +84,23 @@ impl<'a> Text<'a> {
 
 /// The lines of `text`, without their line feeds; a last empty line is none.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.strip_suffix(b"\n")
-        .unwrap_or(text)
-        .split(|byte| *byte == b'\n')
+    text.strip_suffix(b"\n").unwrap_or(text).split(|byte| *byte == b'\n')
 }
 
 /// `text` up to the first `separator`, and what follows it; all of `text` and nothing without one.
 pub fn cut(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
     let mut parts = text.splitn(2, |byte| *byte == separator);
-    (
-        parts.next().unwrap_or_default(),
-        parts.next().unwrap_or_default(),
-    )
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+}
+
+/// Whether `word` is one of the words of `list`, which single spaces separate.
+pub fn has_word(list: &[u8], word: &[u8]) -> bool {
+    list.split(|byte| *byte == b' ').any(|listed| listed == word)
 }
 
 /// What follows the first `needle` in `text`.
 pub fn after<'a>(text: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
-    let at = text
-        .windows(needle.len().max(1))
-        .position(|window| window == needle)?;
+    let at = text.windows(needle.len().max(1)).position(|window| window == needle)?;
     text.get(at + needle.len()..)
 }
 
@@ -120,9 +110,7 @@ pub fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
     let mut number: u32 = 0;
     let mut rest = text;
     while let Some((digit @ b'0'..=b'9', tail)) = rest.split_first() {
-        number = number
-            .checked_mul(10)?
-            .checked_add(u32::from(digit - b'0'))?;
+        number = number.checked_mul(10)?.checked_add(u32::from(digit - b'0'))?;
         rest = tail;
     }
     (rest.len() < text.len()).then_some((number, rest))

@@ -1,0 +1,103 @@
+//! The machine that a run is about: what was asked, what is known, and what every step needs.
+
+use pitcrew_plan::{
+    distribution::ENVIRONMENT,
+    journal::{Failure, STATE_DIRECTORY},
+    request::Request,
+    retry::{Backoff, Trial},
+    step::Facts,
+    text::{Text, lines},
+};
+
+use crate::sys::{
+    Path, arena,
+    file::File,
+    process::{self, Environment},
+    time::{monotonic_ms, sleep_ms},
+};
+
+/// What every step is given.
+pub(crate) struct Machine<'a> {
+    pub(crate) request: Request<'a>,
+    pub(crate) facts: Facts<'a>,
+    pub(crate) environment: Environment,
+    /// Takes the output of all children.
+    pub(crate) output: File,
+    /// Where the output of the latest child begins.
+    pub(crate) output_begins: usize,
+    /// For the pauses between tries.
+    pub(crate) seed: u64,
+    /// When the run must be over, in monotonic milliseconds.
+    pub(crate) until: u64,
+    /// Seconds to add, wrapping, to the machine's clock to get that of EC2.
+    pub(crate) clock_error: u64,
+    /// What the part that failed last had to say.
+    pub(crate) detail: Text<'a>,
+}
+
+impl Machine<'_> {
+    /// `path` under the root that was asked for.
+    pub(crate) fn path(&self, path: &[u8]) -> Path {
+        Path::new([self.request.root(), path, b""])
+    }
+
+    /// The file `/name` among what the bootstrap keeps.
+    pub(crate) fn state(&self, name: &[u8]) -> Path {
+        Path::new([self.request.root(), STATE_DIRECTORY.as_bytes(), name])
+    }
+
+    /// Runs `command` with the argument `last` added, until it ends or the run is over; the
+    /// program is found as a shell would find it. `true` when it succeeded; else its last words
+    /// become the detail of the failure.
+    pub(crate) fn run(&mut self, command: &[u8], last: &[u8]) -> bool {
+        self.run_reading(command, last, b"") == 0
+    }
+
+    /// The same, with `input` on the program's standard input, and its exit status as the answer.
+    pub(crate) fn run_reading(&mut self, command: &[u8], last: &[u8], input: &[u8]) -> u32 {
+        self.output_begins = self.output.size();
+        let mut whole = arena::text(4096);
+        whole.put(ENVIRONMENT).put(self.facts.region).put(b"\0").put(command).put(last);
+        if !last.is_empty() {
+            whole.put(b"\0");
+        }
+        let exit = process::run(self.environment, whole.bytes(), input, &self.output, self.until);
+        self.detail.clear();
+        let said = lines(self.said()).filter(|line| !line.trim_ascii().is_empty());
+        for byte in said.last().unwrap_or_default().iter().take(200) {
+            self.detail.put(&[if byte.is_ascii_graphic() { *byte } else { b' ' }]);
+        }
+        exit
+    }
+
+    /// The end of what the latest child said.
+    pub(crate) fn said(&self) -> &'static [u8] {
+        const MUCH: usize = 4096;
+        self.output.read_at(self.output_begins.max(self.output.size().saturating_sub(MUCH)), arena::room(MUCH))
+    }
+
+    /// Says what failed, in the journal's line of this step.
+    pub(crate) fn say(&mut self, detail: &[u8]) {
+        self.detail.clear();
+        self.detail.put(detail);
+    }
+
+    /// Tries until it succeeds, fails for good, has failed `tries` times, or the run is over.
+    pub(crate) fn retry(&mut self, tries: u32, attempt: &mut dyn FnMut(&mut Self) -> Trial<()>) -> Result<(), Failure> {
+        let mut backoff = Backoff::new(self.request.pace_ms(), self.seed);
+        for tried in 1.. {
+            match attempt(self) {
+                Trial::Ended(()) => break,
+                Trial::Never(failure) => return Err(failure),
+                Trial::Again(failure) => {
+                    let pause = backoff.pause();
+                    if tried == tries || monotonic_ms() + pause >= self.until {
+                        return Err(failure);
+                    }
+                    sleep_ms(pause);
+                }
+            }
+        }
+        Ok(())
+    }
+}

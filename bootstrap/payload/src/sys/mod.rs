@@ -1,0 +1,59 @@
+//! The kernel: the few system calls that the bootstrap needs, each behind a safe function.
+//!
+//! The only `unsafe` code of the project. Errors are `None`: what matters is said by the caller,
+//! who knows what it was trying.
+#![allow(unsafe_code, reason = "there is no libc underneath")]
+
+#[cfg(target_arch = "aarch64")]
+#[path = "aarch64.rs"]
+mod arch;
+#[cfg(target_arch = "x86_64")]
+#[path = "x86_64.rs"]
+mod arch;
+
+pub mod arena;
+pub mod file;
+pub mod process;
+pub mod socket;
+pub mod time;
+
+#[cfg(feature = "elf")]
+mod memory;
+#[cfg(feature = "elf")]
+mod start;
+
+use arch::{call3, call5, number};
+
+/// The answer of a system call; `None` for an error.
+fn checked(answer: isize) -> Option<usize> {
+    usize::try_from(answer).ok()
+}
+
+/// A path, with the NUL at its end that the kernel wants.
+#[derive(Debug, Clone, Copy)]
+pub struct Path(&'static [u8]);
+
+impl Path {
+    /// The longest path, NUL included; of a longer one the last part is left out, so that it is
+    /// the path of something else in kind and fails.
+    const LONGEST: usize = 512;
+
+    /// The path that `folder` and `name` make.
+    pub fn new(parts: [&[u8]; 3]) -> Self {
+        let mut path = arena::text(Self::LONGEST);
+        for part in parts {
+            path.put(part);
+        }
+        path.put(b"\0");
+        Self(path.into_bytes())
+    }
+
+    /// The path without its NUL.
+    pub fn bytes(&self) -> &'static [u8] {
+        self.0.strip_suffix(b"\0").unwrap_or_default()
+    }
+
+    fn pointer(&self) -> usize {
+        self.0.as_ptr() as usize
+    }
+}
