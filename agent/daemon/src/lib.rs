@@ -10,3 +10,4 @@ pub mod ledger;
 pub mod protocol;
 pub mod report;
 pub mod run;
+pub mod simulated;

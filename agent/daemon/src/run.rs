@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use futures_util::future::join_all;
 use pitcrew_core::Core;
 use pitcrew_core::ids::BootId;
@@ -54,12 +53,12 @@ pub struct Doors {
 pub enum AwsAccess {
     /// As this host asks for it: settings, environment, profile, the instance's role.
     Host,
-    /// These and nothing else, for a simulated run.
-    Fixed {
+    /// Of the instance's role, and nothing else of this host: for a simulated run.
+    Role {
         /// Of all services.
         endpoint_url: String,
-        /// Signs the calls.
-        credentials: SharedCredentialsProvider,
+        /// Of the metadata service.
+        imds_url: String,
     },
 }
 
@@ -105,8 +104,9 @@ pub async fn run<L: Listener>(
     let sdk_doors = aws::Doors { transport: doors.transport.clone(), clock: doors.clock.clone() };
     let sdk = match &doors.aws {
         AwsAccess::Host => aws::from_host(&settings.aws, Some(&identity.region), &sdk_doors).await,
-        AwsAccess::Fixed { endpoint_url, credentials } => {
-            aws::fixed(&identity.region, endpoint_url, settings.aws.timeout, credentials.clone(), &sdk_doors)
+        AwsAccess::Role { endpoint_url, imds_url } => {
+            let credentials = aws::of_role(imds_url, &sdk_doors)?;
+            aws::fixed(&identity.region, endpoint_url, settings.aws.timeout, credentials, &sdk_doors)
         }
     };
     let hands = Hands {

@@ -79,6 +79,11 @@ pub fn load(directories: &[PathBuf]) -> Result<Merged, ConfigError> {
     }
 }
 
+/// Reads one fragment that is in no file; `name` stands for its path in complaints.
+pub fn read(name: &Path, text: &str) -> Result<Merged, ConfigError> {
+    read::fragment(name, text).map(Merged::from).map_err(ConfigError::Refused)
+}
+
 enum Absent {
     IsEmpty,
     IsAnError,

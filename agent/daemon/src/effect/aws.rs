@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::identity::IdentityCache;
+use aws_config::imds::{self, credentials::ImdsCredentialsProvider};
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -75,6 +77,20 @@ pub fn fixed(
         .credentials_provider(credentials)
         .build();
     behind_doors(config, timeout, doors)
+}
+
+/// The credentials of the instance's role, asked of the metadata service at `endpoint`; as [`from_host`] finds them on
+/// an instance where nothing else gives any.
+pub fn of_role(endpoint: &str, doors: &Doors) -> anyhow::Result<SharedCredentialsProvider> {
+    let config = ProviderConfig::empty()
+        .with_http_client(SdkTransport(doors.transport.clone()))
+        .with_sleep_impl(TokioSleep::new())
+        .with_time_source(SdkClock(doors.clock.clone()));
+    let client = imds::Client::builder().configure(&config).endpoint(endpoint);
+    let client =
+        client.map_err(|error| anyhow::anyhow!("`{endpoint}` is no address of a metadata service: {error}"))?;
+    let provider = ImdsCredentialsProvider::builder().configure(&config).imds_client(client.build()).build();
+    Ok(SharedCredentialsProvider::new(provider))
 }
 
 /// The core retries, by kind of failure and with its own jitter, so the SDK must not; and one call is short enough to be

@@ -5,7 +5,7 @@ mod proc;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Sees this host's TCP connections.
 pub trait Connections: Send + Sync {
@@ -34,9 +34,11 @@ impl Tally {
         Self(ports.iter().map(|port| (*port, 0)).collect())
     }
 
-    /// Counts one established connection, if it was asked for and comes from elsewhere.
+    /// Counts one established connection, if it was asked for and comes from elsewhere: whoever connects to one of this
+    /// host's addresses from this host comes from that very address, or, within 127.0.0.0/8, from 127.0.0.1.
     fn add(&mut self, port: u16, local: IpAddr, peer: IpAddr) {
-        if local.to_canonical() == peer.to_canonical() {
+        let (local, peer) = (local.to_canonical(), peer.to_canonical());
+        if local == peer || peer == IpAddr::V4(Ipv4Addr::LOCALHOST) {
             return;
         }
         if let Some(count) = self.0.get_mut(&port) {
@@ -47,7 +49,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
 
     use super::*;
 

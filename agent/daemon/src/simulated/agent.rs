@@ -1,0 +1,147 @@
+//! One instance's agent: a task that can be started, killed and stopped, and what survives it.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use pitcrew_core::time::{Instant, Now, WallTime};
+use pitcrew_rehearsal::crew::agent_configuration;
+use pitcrew_rehearsal::net::SimNet;
+use pitcrew_rehearsal::seat::Seat;
+use pitcrew_rehearsal::world::World;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::doors::{WorldConnections, WorldTransport};
+use super::locked;
+use crate::config::{self, Settings};
+use crate::doors::{Clock, TokioClock};
+use crate::engine::OnStop;
+use crate::intake::imds::Endpoint;
+use crate::intake::socket::{Dialer, Peer, in_process};
+use crate::ledger::MemoryStore;
+use crate::protocol::Request;
+use crate::protocol::client::{self, End, Waiting};
+use crate::run::{self, AwsAccess, Doors};
+
+/// How long an agent may take until it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// How long this host has been up when the world begins.
+const UP_FOR: Duration = Duration::from_secs(3600);
+
+/// Who calls on the socket: the host agent, which runs as root.
+pub(super) const ROOT: Peer = Peer { uid: 0, gid: 0 };
+
+/// What survives an agent's death: its ledger, its clock, its settings.
+pub(super) struct Seated {
+    seat: Seat,
+    world: Arc<World>,
+    net: SimNet,
+    seed: u64,
+    settings: Settings,
+    store: MemoryStore,
+    clock: Arc<dyn Clock>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    task: JoinHandle<anyhow::Result<()>>,
+    dialer: Dialer,
+    stop: oneshot::Sender<()>,
+}
+
+impl Seated {
+    pub(super) fn new(seat: &Seat, world: &Arc<World>, net: &SimNet, seed: u64) -> anyhow::Result<Self> {
+        let text = agent_configuration(seat);
+        let merged =
+            config::read(Path::new("50-rehearsal.toml"), &text).context("reading the agent's configuration")?;
+        let wall = world.clock.wall().duration_since(std::time::UNIX_EPOCH).context("reading the world's clock")?;
+        let start = Now { at: Instant::default().after(UP_FOR), wall: WallTime::default() };
+        let start = Now { wall: WallTime(start.wall.0 + pitcrew_core::time::millis(wall)), ..start };
+        Ok(Self {
+            seat: seat.clone(),
+            world: world.clone(),
+            net: net.clone(),
+            seed: seed.wrapping_mul(31).wrapping_add(u64::from(seat.number)),
+            settings: merged.into_settings(),
+            store: MemoryStore::default(),
+            clock: Arc::new(TokioClock::starting_at(start)),
+            running: Mutex::default(),
+        })
+    }
+
+    fn doors(&self) -> anyhow::Result<Doors> {
+        let Self { seat, world, net, .. } = self;
+        let imds_url = format!("http://{}", seat.metadata);
+        Ok(Doors {
+            clock: self.clock.clone(),
+            transport: Arc::new(WorldTransport { seat: seat.clone(), world: world.clone(), net: net.clone() }),
+            connections: Arc::new(WorldConnections { seat: seat.clone(), net: net.clone() }),
+            store: Box::new(self.store.clone()),
+            boot: "rehearsal".into(),
+            imds: Endpoint::at(&imds_url.parse().context("reading the metadata service's address")?)?,
+            aws: AwsAccess::Role { endpoint_url: format!("http://{}", world.addresses.aws), imds_url },
+            seed: self.seed,
+        })
+    }
+
+    pub(super) async fn start(&self) -> anyhow::Result<()> {
+        self.kill();
+        let (dialer, listener) = in_process();
+        let (view, mut shown) = watch::channel(None);
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async {
+            // A crew that is gone asks nobody to stop.
+            if stopped.await.is_err() {
+                std::future::pending().await
+            }
+        };
+        let on_stop = OnStop::Leave(Duration::from_secs(90));
+        let task = tokio::spawn(run::run(self.settings.clone(), self.doors()?, listener, on_stop, view, stopped));
+        *locked(&self.running) = Some(Running { task, dialer, stop });
+        match timeout(READY_WITHIN, shown.wait_for(Option::is_some)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => bail!("the agent ended before it was ready"),
+            Err(_) => bail!("the agent was not ready within {READY_WITHIN:?}"),
+        }
+    }
+
+    pub(super) fn kill(&self) {
+        if let Some(running) = locked(&self.running).take() {
+            running.task.abort();
+        }
+    }
+
+    pub(super) async fn stop(&self) {
+        let running = locked(&self.running).take();
+        if let Some(running) = running {
+            // One that has ended already need not be asked.
+            let _ = running.stop.send(());
+            let _ = running.task.await;
+        }
+    }
+
+    /// Connects to the agent, where one runs.
+    pub(super) fn dialer(&self) -> Option<Dialer> {
+        locked(&self.running).as_ref().map(|running| running.dialer.clone())
+    }
+
+    pub(super) async fn status(&self) -> anyhow::Result<serde_json::Value> {
+        let dialer = self.dialer().context("no agent runs on this instance")?;
+        let connect = || dialer.connect(ROOT);
+        let end =
+            client::call(connect, Request::Status {}, Waiting::default(), std::future::pending(), &mut |_| {}).await?;
+        match end {
+            End::Status(document) => Ok(document),
+            End::Answer(answer) => bail!("the agent answered a hook's answer: {}", answer.sentence),
+        }
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,114 @@
+//! A crew in one process: the same agent, hooks and application as ever, against a world in memory, under virtual time.
+
+mod agent;
+mod doors;
+mod script;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context as _, anyhow};
+use futures_util::future::BoxFuture;
+use pitcrew_rehearsal::app;
+use pitcrew_rehearsal::crew::{Crew, ScriptJob, ScriptOutcome, Verb};
+use pitcrew_rehearsal::net::SimNet;
+use pitcrew_rehearsal::seat::Seat;
+use pitcrew_rehearsal::world::World;
+use tokio::task::{AbortHandle, JoinSet};
+
+use agent::Seated;
+
+/// Runs agents, scripts and applications as tasks of one runtime whose clock is paused.
+pub struct SimulatedCrew {
+    net: SimNet,
+    agents: BTreeMap<u8, Seated>,
+    applications: Mutex<Applications>,
+}
+
+#[derive(Default)]
+struct Applications {
+    tasks: JoinSet<()>,
+    running: BTreeMap<u8, AbortHandle>,
+}
+
+impl SimulatedCrew {
+    /// A crew for every instance of `world`, whose bytes travel on `net`. Everything random follows from `seed`.
+    pub fn new(world: Arc<World>, net: SimNet, seed: u64) -> anyhow::Result<Self> {
+        let seat = |seat: &Seat| anyhow::Ok((seat.number, Seated::new(seat, &world, &net, seed)?));
+        let agents = world.seats.iter().map(seat).collect::<Result<_, _>>().context("setting up the agents")?;
+        Ok(Self { net, agents, applications: Mutex::default() })
+    }
+
+    fn seated(&self, seat: &Seat) -> anyhow::Result<&Seated> {
+        self.agents.get(&seat.number).ok_or_else(|| anyhow!("this world has no instance {}", seat.number))
+    }
+}
+
+impl Crew for SimulatedCrew {
+    fn start_agent<'a>(&'a self, seat: &'a Seat) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move { self.seated(seat)?.start().await })
+    }
+
+    fn kill_agent<'a>(&'a self, seat: &'a Seat) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            self.seated(seat)?.kill();
+            Ok(())
+        })
+    }
+
+    fn stop_agent<'a>(&'a self, seat: &'a Seat) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            self.seated(seat)?.stop().await;
+            Ok(())
+        })
+    }
+
+    fn agent_status<'a>(&'a self, seat: &'a Seat) -> BoxFuture<'a, anyhow::Result<serde_json::Value>> {
+        Box::pin(async move { self.seated(seat)?.status().await })
+    }
+
+    fn run_script(&self, job: ScriptJob) -> BoxFuture<'_, ScriptOutcome> {
+        Box::pin(async move {
+            match self.seated(&job.seat) {
+                Ok(seated) => script::run(job, seated).await,
+                Err(error) => script::broken(format!("{error:#}")),
+            }
+        })
+    }
+
+    fn application<'a>(&'a self, seat: &'a Seat, verb: Verb) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            let mut applications = locked(&self.applications);
+            if let Some(running) = applications.running.remove(&seat.number) {
+                running.abort();
+            }
+            if let Verb::Start { release, warm_up } = verb {
+                let settings = app::Settings { listen: seat.application, release: release.parse()?, start: warm_up };
+                let runs = app::run(Arc::new(self.net.clone()), settings);
+                let task = applications.tasks.spawn(async move {
+                    // An address that is still in use: the watcher of the start sees that nothing answers.
+                    let _ = runs.await;
+                });
+                applications.running.insert(seat.number, task);
+            }
+            Ok(())
+        })
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `work` in a runtime of its own whose time is virtual: it passes only when everybody waits. What libraries draw
+/// from this thread's generator follows from `seed`.
+pub fn under_virtual_time<T>(seed: u64, work: impl Future<Output = T>) -> anyhow::Result<T> {
+    fastrand::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .context("starting a runtime")?;
+    Ok(runtime.block_on(work))
+}

@@ -1,0 +1,104 @@
+//! Plays a hook script line by line, CodeDeploy's way: `pitcrew hook` by the real client, `systemctl` in the world.
+
+use std::io;
+
+use pitcrew_rehearsal::bundle::{Step, read_script};
+use pitcrew_rehearsal::crew::{ScriptCode, ScriptJob, ScriptOutcome, last_characters};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::agent::{ROOT, Seated};
+use crate::cli::hook;
+use crate::protocol::client::{self, End, Waiting};
+use crate::protocol::{Hook, Request};
+
+/// What a shell exits with when a command of `set -e` cannot be run.
+const CANNOT_RUN: i32 = 126;
+
+/// An outcome without a script.
+pub(super) fn broken(why: String) -> ScriptOutcome {
+    ScriptOutcome { code: ScriptCode::UnknownError, exit: None, output: why, took: std::time::Duration::ZERO }
+}
+
+/// Plays the script of `job` on the instance of `seated`. At its timeout a hook is told to stop, as by SIGTERM, and
+/// anything else ends there.
+pub(super) async fn run(job: ScriptJob, seated: &Seated) -> ScriptOutcome {
+    let began = Instant::now();
+    let over = began + job.timeout;
+    let steps = match read_script(&job.text) {
+        Ok(steps) => steps,
+        Err(unplayable) => return broken(format!("{}: {unplayable}", job.location)),
+    };
+    let mut output = String::new();
+    let mut exit = 0;
+    for step in &steps {
+        exit = match step {
+            Step::Hook => call(&job, seated, over, &mut output).await,
+            Step::Systemctl(words) => {
+                let answer = timeout_at(over, job.services.systemctl(words)).await;
+                answer.map_or(CANNOT_RUN, |answer| {
+                    say(&mut output, &answer.says);
+                    i32::from(answer.exit)
+                })
+            }
+            Step::Sleep(time) => {
+                // What the timeout cuts short, the end of the script tells.
+                let _ = timeout_at(over, sleep(*time)).await;
+                0
+            }
+            Step::Exit(status) => {
+                exit = *status;
+                break;
+            }
+        };
+        // Every script of a rehearsal that starts no processes is played as if it began with `set -e`.
+        if exit != 0 || Instant::now() >= over {
+            break;
+        }
+    }
+    let code = match exit {
+        _ if Instant::now() >= over => ScriptCode::ScriptTimedOut,
+        0 => ScriptCode::Success,
+        _ => ScriptCode::ScriptFailed,
+    };
+    ScriptOutcome { code, exit: Some(exit), output: last_characters(&output), took: began.elapsed() }
+}
+
+async fn call(job: &ScriptJob, seated: &Seated, over: Instant, output: &mut String) -> i32 {
+    let told: Hook = match hook::told_by(|variable| job.environment.get(variable).cloned()) {
+        Ok(told) => told,
+        Err(sentence) => {
+            say(output, &sentence);
+            return i32::from(crate::cli::exit::USAGE);
+        }
+    };
+    let connect = || async {
+        match seated.dialer() {
+            Some(dialer) => dialer.connect(ROOT).await,
+            None => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
+        }
+    };
+    let cancelled = sleep_until(over);
+    let mut progress = |sentence: &str| say(output, sentence);
+    let end = client::call(connect, Request::Hook(told), Waiting::default(), cancelled, &mut progress).await;
+    match end {
+        Ok(End::Answer(answer)) => {
+            say(output, &answer.sentence);
+            i32::from(answer.verdict.exit_status())
+        }
+        Ok(End::Status(_)) => {
+            say(output, "the agent answered a hook with its status");
+            i32::from(crate::cli::exit::FAILED)
+        }
+        Err(error) => {
+            say(output, &error.to_string());
+            i32::from(error.exit_status())
+        }
+    }
+}
+
+fn say(output: &mut String, sentence: &str) {
+    if !sentence.is_empty() {
+        output.push_str(sentence);
+        output.push('\n');
+    }
+}
