@@ -59,7 +59,7 @@ enum Command {
 
 impl Cli {
     /// Reads the arguments; where they make no sense, or only help was asked for, says so and gives the exit status.
-    pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ExitCode> {
+    pub fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ExitCode> {
         Self::try_parse_from(arguments).map_err(|error| {
             let _ = error.print();
             match error.use_stderr() {

@@ -58,7 +58,7 @@ async fn once(socket: &Path, json: bool) -> anyhow::Result<()> {
     let document = ask(socket, std::future::pending()).await?;
     let text = match json {
         true => format!("{document:#}\n"),
-        false => text(&view(document)?, Ages::Shown).join("\n") + "\n",
+        false => lines(&view(document)?, Ages::Shown).join("\n") + "\n",
     };
     write(&text).map(|_| ())
 }
@@ -75,12 +75,12 @@ async fn follow(socket: &Path) -> anyhow::Result<()> {
         write(PREPARE)?;
     }
     let outcome = loop {
-        let lines = match ask(socket, stop.as_mut()).await {
-            Ok(document) => text(&view(document)?, ages),
+        let shown = match ask(socket, stop.as_mut()).await {
+            Ok(document) => lines(&view(document)?, ages),
             Err(CallError::Cancelled { .. }) => break Ok(()),
             Err(error) => vec![error.to_string()],
         };
-        if !write(&screen.show(lines, terminal_size()))? {
+        if !write(&screen.show(shown, terminal_size()))? {
             break Ok(());
         }
         tokio::select! {
@@ -128,10 +128,6 @@ async fn ask(socket: &Path, stop: impl Future<Output = ()>) -> Result<Value, Cal
 
 fn view(document: Value) -> anyhow::Result<View> {
     serde_json::from_value(document).context("reading the agent's status (is it of another version? try --json)")
-}
-
-fn text(view: &View, ages: Ages) -> Vec<String> {
-    lines(view, ages)
 }
 
 /// Writes to stdout; false where nobody reads any more.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use expect_test::expect;
 use pitcrew_core::settings::{OnAdvice, OnNotice, Thresholds};
 use pitcrew_core::wire::Owner;
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
@@ -22,19 +23,15 @@ fn directory(files: &[(&str, &str)]) -> TempDir {
 }
 
 fn load_one(text: &str) -> Result<Merged, ConfigError> {
-    let directory = directory(&[("a.toml", text)]);
-    load(&[directory.path().to_owned()])
+    read(Path::new("a.toml"), text)
 }
 
 fn settings(text: &str) -> Settings {
     load_one(text).unwrap().into_settings()
 }
 
-/// The complaints without the directory, which is another one each time.
 fn complaints(text: &str) -> String {
-    let directory = directory(&[("a.toml", text)]);
-    let error = load(&[directory.path().to_owned()]).unwrap_err();
-    error.to_string().replace(&format!("{}/", directory.path().display()), "")
+    load_one(text).unwrap_err().to_string()
 }
 
 #[test]
@@ -210,6 +207,20 @@ fn what_is_no_toml_is_said_once_per_place() {
     let complaints = complaints("[traffic\nowner = \"auto\"\n");
     assert!(complaints.starts_with("a.toml:1: this is no TOML: "), "{complaints}");
     assert_eq!(complaints.lines().count(), 1, "{complaints}");
+}
+
+proptest! {
+    #[test]
+    fn garbage_is_refused_line_by_line_and_never_panics(text in ".*", key in "[a-z._]{1,20}", value in ".{0,20}") {
+        let probe = format!("[drain]\nsettle = {value}\n[[health.probe]]\nname = {value}\nhttp = {value}");
+        for text in [text, format!("{key} = {value}"), probe] {
+            if let Err(error) = load_one(&text) {
+                let error = error.to_string();
+                prop_assert!(!error.is_empty());
+                prop_assert!(error.split('\n').all(|line| line.starts_with("a.toml:")), "{error}");
+            }
+        }
+    }
 }
 
 #[test]

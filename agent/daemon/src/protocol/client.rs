@@ -26,7 +26,7 @@ pub enum End {
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// No agent was there for as long as the caller waits for one. `last` says what the last try met.
-    #[error("no agent answers: {last}; is it running? (systemctl status pitcrew)")]
+    #[error("no answer from the agent: {last}; is it running? (systemctl status pitcrew)")]
     Unreachable {
         /// What the last try met.
         last: String,
@@ -139,8 +139,13 @@ where
             () = sleep_until(agent_by) => return Err(lost.into_error()),
             () = sleep(pause) => pause = (pause * 2).min(Duration::from_millis(500)),
         }
-        if let Some(Promise { by, .. }) = promise {
-            request = request.with_patience(by.saturating_duration_since(Instant::now()));
+        if let Some(Promise { by, patience }) = promise {
+            let now = Instant::now();
+            // Agents that die of this very call would be called for ever.
+            if now > by + GRACE {
+                return Err(CallError::Late(patience));
+            }
+            request = request.with_patience(by.saturating_duration_since(now));
         }
     }
 }

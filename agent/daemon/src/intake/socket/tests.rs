@@ -327,6 +327,25 @@ async fn an_agent_that_restarts_is_called_again_with_the_patience_that_is_left()
 }
 
 #[tokio::test(start_paused = true)]
+async fn agents_that_die_of_a_call_are_not_called_for_ever() {
+    let mut stage = stage();
+    let request = before_install().with_patience(Duration::from_secs(60));
+    let (task, _) = client(&stage.dialer, ROOT, request, pending());
+    let start = Instant::now();
+    // An engine that drops its side without an answer closes the connection, as a crash does.
+    let crash_loop = tokio::spawn(async move {
+        loop {
+            drop(stage.arrival().await);
+        }
+    });
+    let error = task.await.unwrap().unwrap_err();
+    assert!(matches!(error, CallError::Late(_)), "{error}");
+    let elapsed = start.elapsed();
+    assert!((60..70).contains(&elapsed.as_secs()), "{elapsed:?}");
+    crash_loop.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_that_does_not_read_loses_progress_but_not_its_answer() {
     let mut stage = stage();
     let mut stream = dial(&stage, ROOT, &encode(&before_install())).await;
