@@ -1,5 +1,7 @@
 //! Who waits for an answer, and the one answer that each gets.
 
+use std::time::Duration;
+
 use crate::asks::Ask;
 use crate::core::Core;
 use crate::ids::CallId;
@@ -67,25 +69,8 @@ fn stuck(failure: Failure) -> Judged {
 }
 
 impl Core {
-    pub(crate) fn hook_arrived(&mut self, now: Now, call: CallId, hook: HookCall, actions: &mut Vec<Action>) {
-        if self.memory.leaving.is_none() {
-            let reopen = match self
-                .memory
-                .ending(&hook.deployment)
-                .filter(|_| !self.memory.leases.contains_key(&hook.deployment))
-            {
-                None => true,
-                Some(ended) => match late(ended, &hook) {
-                    None => true,
-                    Some(answer) => {
-                        actions.push(Action::Reply { call, answer });
-                        false
-                    }
-                },
-            };
-            if !reopen {
-                return;
-            }
+    pub(crate) fn hook_arrived(&mut self, now: Now, call: CallId, hook: HookCall) {
+        if self.late_answer(&hook).is_none() {
             if self.open_or_renew(now, &hook).is_none() {
                 self.asks.afresh(&Ask::Owner(hook.group.clone()));
             }
@@ -94,6 +79,14 @@ impl Core {
             }
         }
         self.calls.insert(call, Call::new(Asked::Hook(hook), now.at));
+    }
+
+    /// What a hook is told whose deployment is over here.
+    fn late_answer(&self, hook: &HookCall) -> Option<Answer> {
+        if self.memory.leases.contains_key(&hook.deployment) {
+            return None;
+        }
+        late(self.memory.ending(&hook.deployment)?, hook)
     }
 
     pub(crate) fn operator_asked(&mut self, now: Now, call: CallId, request: OperatorRequest) {
@@ -113,11 +106,7 @@ impl Core {
         let sentence = match call.asked {
             Asked::Operator(_) => "no longer waiting; what was asked still stands".to_owned(),
             Asked::Hook(hook) => {
-                let waits_elsewhere = self.waiting_for(|asked| match asked {
-                    Asked::Hook(other) => other.deployment == hook.deployment,
-                    Asked::Operator(_) => false,
-                });
-                if !waits_elsewhere {
+                if !self.is_calling(&hook.deployment) {
                     self.close(now, &hook.deployment, Ending::HookFailed);
                 }
                 format!("{} was stopped: {}", hook.event, self.what_follows(&hook))
@@ -206,12 +195,13 @@ impl Core {
         if self.memory.leaving.is_some() {
             return self.judge_hook_of_leaving_instance(now, call, hook);
         }
-        let Some(lease) = self.memory.leases.get(&hook.deployment) else {
-            return self.judge_ownerless(now, call, hook, actions);
-        };
-        let judged = match lease.owner {
-            Owner::Pitcrew => self.judge_pitcrew(now, call, hook),
-            Owner::CodeDeploy => self.judge_codedeploy(now, call, hook, actions),
+        let judged = match self.memory.leases.get(&hook.deployment).map(|lease| lease.owner) {
+            Some(Owner::Pitcrew) => self.judge_pitcrew(now, call, hook),
+            Some(Owner::CodeDeploy) => self.judge_codedeploy(now, call, hook, actions),
+            None => match self.late_answer(hook) {
+                Some(answer) => Judged::Answer(answer, Consequence::None),
+                None => self.judge_ownerless(now, call, hook, actions),
+            },
         };
         match judged {
             Judged::Wait(sentence) if now.at >= call.deadline => self.out_of_time(hook, &sentence),
@@ -221,16 +211,7 @@ impl Core {
 
     /// The wait is over and what was waited for is not there: the deployment fails, and what it took is given back.
     fn out_of_time(&self, hook: &HookCall, sentence: &str) -> Judged {
-        let verdict = match hook.event {
-            LifecycleEvent::ValidateService | LifecycleEvent::AfterAllowTraffic => Verdict::Failed,
-            LifecycleEvent::BeforeBlockTraffic
-            | LifecycleEvent::AfterBlockTraffic
-            | LifecycleEvent::ApplicationStop
-            | LifecycleEvent::BeforeInstall
-            | LifecycleEvent::AfterInstall
-            | LifecycleEvent::ApplicationStart
-            | LifecycleEvent::BeforeAllowTraffic => Verdict::TimedOut,
-        };
+        let verdict = if ends_deployment(hook.event) { Verdict::Failed } else { Verdict::TimedOut };
         let waited = Spoken(hook.patience);
         let follows = self.what_follows(hook);
         Judged::Answer(
@@ -242,25 +223,15 @@ impl Core {
     /// Nobody knows yet who moves traffic for this deployment's group.
     fn judge_ownerless(&mut self, now: Now, call: &Call, hook: &HookCall, actions: &mut Vec<Action>) -> Judged {
         let ask = Ask::Owner(hook.group.clone());
-        let failure = self.asks.failure(&ask).filter(|(at, _)| *at >= call.since).map(|(_, failure)| failure.clone());
-        match failure {
-            Some(failure) if !failure.kind.is_transient() => Judged::Answer(
-                answer(
-                    Verdict::Misconfigured,
-                    format!("{}; or set [traffic] owner to \"pitcrew\" or \"codedeploy\"", failure.sentence),
-                ),
-                Consequence::None,
-            ),
-            Some(failure) if now.at >= call.deadline => {
-                Judged::Answer(answer(Verdict::TimedOut, failure.sentence), Consequence::None)
-            }
-            Some(_) | None => {
-                if self.asks.due(&ask, now.at, std::time::Duration::ZERO) {
-                    actions.push(Action::LearnOwner { group: hook.group.clone() });
-                }
-                Judged::Wait(format!("asking CodeDeploy who moves traffic for {}", hook.group))
-            }
+        let failure = self.asks.failure(&ask).filter(|(at, _)| *at >= call.since).map(|(_, failure)| failure);
+        if let Some(failure) = failure.filter(|failure| !failure.kind.is_transient()) {
+            let sentence = format!("{}; or set [traffic] owner to \"pitcrew\" or \"codedeploy\"", failure.sentence);
+            return Judged::Answer(answer(Verdict::Misconfigured, sentence), Consequence::None);
         }
+        if self.asks.due(&ask, now.at, Duration::ZERO) {
+            actions.push(Action::LearnOwner { group: hook.group.clone() });
+        }
+        Judged::Wait(self.blocked_by(&[ask], format!("asking CodeDeploy who moves traffic for {}", hook.group)))
     }
 
     /// The table of DESIGN, column "owner pitcrew".
@@ -358,9 +329,12 @@ impl Core {
                 done(format!("{}: noted; CodeDeploy moves traffic", hook.event), Consequence::Renew)
             }
             E::AfterBlockTraffic => match self.is_registered_anywhere(now.at, call.since, actions) {
-                None => Judged::Wait("looking whether CodeDeploy took this instance out".into()),
-                Some(false) => done("CodeDeploy took this instance out of traffic", Consequence::Renew),
-                Some(true) => done(
+                Err(Progress::Stuck(failure)) => stuck(failure),
+                Err(Progress::Underway(_) | Progress::There) => {
+                    Judged::Wait("looking whether CodeDeploy took this instance out".into())
+                }
+                Ok(false) => done("CodeDeploy took this instance out of traffic", Consequence::Renew),
+                Ok(true) => done(
                     "still registered in a target group that CodeDeploy does not know of: add it to the deployment \
                      group, or its requests will be lost",
                     Consequence::Renew,
@@ -405,11 +379,18 @@ impl Core {
                 Progress::There | Progress::Stuck(_) => {}
             }
         }
-        Judged::Answer(answer(verdict, sentence), Consequence::Close(Ending::Left))
+        // The notice may yet be withdrawn: until its last hook the deployment stays open, and keeps traffic out.
+        let goes_on = verdict == Verdict::Done && !ends_deployment(hook.event);
+        let consequence = if goes_on { Consequence::Renew } else { Consequence::Close(Ending::Left) };
+        Judged::Answer(answer(verdict, sentence), consequence)
     }
 
     fn judge_operator(&mut self, now: Now, call: &Call, request: &OperatorRequest) -> Judged {
         let progress = match request {
+            OperatorRequest::Out { .. } if self.memory.hold.is_none() && self.memory.leaving.is_none() => {
+                let sentence = "no longer held: `pitcrew in` was called, or the time of this `pitcrew out` is over";
+                return Judged::Answer(answer(Verdict::Failed, sentence), Consequence::None);
+            }
             OperatorRequest::Out { .. } => self.is_out(now),
             OperatorRequest::In { .. } => match &self.wanted {
                 Traffic::In => match self.health.complaint() {
@@ -454,23 +435,25 @@ impl Core {
     }
 }
 
+/// The last event of a deployment, or the last that matters to traffic.
+fn ends_deployment(event: LifecycleEvent) -> bool {
+    match event {
+        LifecycleEvent::ValidateService | LifecycleEvent::AfterAllowTraffic => true,
+        LifecycleEvent::BeforeBlockTraffic
+        | LifecycleEvent::AfterBlockTraffic
+        | LifecycleEvent::ApplicationStop
+        | LifecycleEvent::BeforeInstall
+        | LifecycleEvent::AfterInstall
+        | LifecycleEvent::ApplicationStart
+        | LifecycleEvent::BeforeAllowTraffic => false,
+    }
+}
+
 /// How a hook of a deployment that ended here is answered; `None`: it is alive after all.
 fn late(ended: &Ended, hook: &HookCall) -> Option<Answer> {
-    use LifecycleEvent as E;
-    let last = match hook.event {
-        E::ValidateService | E::AfterAllowTraffic => true,
-        E::BeforeBlockTraffic
-        | E::AfterBlockTraffic
-        | E::ApplicationStop
-        | E::BeforeInstall
-        | E::AfterInstall
-        | E::ApplicationStart
-        | E::BeforeAllowTraffic => false,
-    };
     match ended.how {
-        Ending::AssumedDead => None,
-        Ending::Left => Some(answer(Verdict::Done, "leaving: not returned to traffic")),
-        Ending::Succeeded | Ending::SucceededUnheard if last => {
+        Ending::AssumedDead | Ending::Left => None,
+        Ending::Succeeded | Ending::SucceededUnheard if ends_deployment(hook.event) => {
             Some(answer(Verdict::Done, "this deployment already ended well here"))
         }
         Ending::Succeeded | Ending::SucceededUnheard | Ending::HookFailed | Ending::Dead => Some(answer(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::asks::{Ask, Asks};
-use crate::calls::{Asked, Call};
+use crate::calls::Call;
 use crate::health::Health;
 use crate::ids::CallId;
 use crate::memory::Memory;
@@ -39,6 +39,7 @@ impl Core {
     /// Takes up where `memory` left off. Nothing is done until the first [`Core::step`].
     pub fn new(settings: Settings, mut memory: Memory, now: Now) -> Self {
         memory.wake_up();
+        memory.unsettle(now.at);
         let health = Health::new(&settings.probes);
         let asks = Asks::new(settings.seed);
         let wanted = wanted(&memory);
@@ -96,7 +97,7 @@ impl Core {
     fn take(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Started | Event::TimerElapsed => {}
-            Event::HookArrived { call, hook } => self.hook_arrived(now, call, hook, actions),
+            Event::HookArrived { call, hook } => self.hook_arrived(now, call, hook),
             Event::OperatorAsked { call, request } => self.operator_asked(now, call, request),
             Event::CallAbandoned { call } => self.call_abandoned(now, call, actions),
             Event::OwnerLearned { group, answer } => {
@@ -116,10 +117,7 @@ impl Core {
                 }
             }
             Event::GroupObserved { group, answer } => {
-                let asked = self.asks.answered(&Ask::Observe(group.clone()), now.at, answer.as_ref().err());
-                if let (Some(asked), Ok(observation)) = (asked, answer) {
-                    self.group_observed(now.at, &group, asked, observation);
-                }
+                self.group_observed(now.at, &group, answer);
             }
             Event::Deregistered { group, answer } | Event::Registered { group, answer } => {
                 self.changed(now.at, &group, answer);
@@ -164,9 +162,5 @@ impl Core {
     pub(crate) fn troubles(&self) -> Vec<String> {
         let blind = self.blind.iter().map(|(_, why)| format!("no notice can be heard: {why}"));
         blind.chain(self.asks.troubles().map(|(_, failure)| failure.sentence.clone())).collect()
-    }
-
-    pub(crate) fn waiting_for(&self, asked: impl Fn(&Asked) -> bool) -> bool {
-        self.calls.values().any(|call| asked(&call.asked))
     }
 }

@@ -57,14 +57,10 @@ impl Core {
         let silent: Vec<(DeploymentId, Instant)> =
             self.memory.leases.iter().map(|(id, lease)| (id.clone(), lease.heard)).collect();
         for (deployment, heard) in silent {
-            let calling = self.waiting_for(|asked| match asked {
-                Asked::Hook(hook) => hook.deployment == deployment,
-                Asked::Operator(_) => false,
-            });
-            let ask_at = heard.after(self.settings.ask_after);
-            if calling {
+            if self.is_calling(&deployment) {
                 continue;
             }
+            let ask_at = heard.after(self.settings.ask_after);
             if now < ask_at {
                 self.asks.wake_no_later_than(ask_at);
             } else if self.asks.due(&Ask::Deployment(deployment.clone()), now, self.settings.ask_after) {
@@ -85,7 +81,7 @@ impl Core {
         };
         // A hook that called meanwhile knows better than an answer that was on its way.
         let silent = now.at.since(lease.heard);
-        if silent < self.settings.ask_after {
+        if silent < self.settings.ask_after || self.is_calling(deployment) {
             return;
         }
         let ending = match answer {
@@ -97,6 +93,14 @@ impl Core {
         if let Some(ending) = ending {
             self.close(now, deployment, ending);
         }
+    }
+
+    /// Whether a hook of this deployment waits for an answer.
+    pub(crate) fn is_calling(&self, deployment: &DeploymentId) -> bool {
+        self.calls.values().any(|call| match &call.asked {
+            Asked::Hook(hook) => &hook.deployment == deployment,
+            Asked::Operator(_) => false,
+        })
     }
 
     pub(crate) fn close(&mut self, now: Now, deployment: &DeploymentId, ending: Ending) {

@@ -116,7 +116,12 @@ pub struct TakenOut {
     pub put_back: u32,
     /// A change whose answer was lost may still take effect until this instant.
     pub unsettled_until: Option<Instant>,
+    /// A register call was sent since the latest deregister call: what is seen may be older than its effect.
+    pub given_back: bool,
 }
+
+/// A change whose answer was lost may still take effect for so long.
+const LOST_ANSWER: Duration = Duration::from_secs(30);
 
 impl TakenOut {
     /// When `target` was taken out, if it was.
@@ -127,6 +132,11 @@ impl TakenOut {
     /// Whether a change whose answer was lost may still take effect.
     pub(crate) fn is_unsettled(&self, now: Instant) -> bool {
         self.unsettled_until.is_some_and(|until| until > now)
+    }
+
+    /// The answer to a change was lost.
+    pub(crate) fn unsettle(&mut self, now: Instant) {
+        self.unsettled_until = Some(now.after(LOST_ANSWER));
     }
 
     fn remember(&mut self, target: &Target, at: Instant) {
@@ -154,11 +164,18 @@ impl Memory {
             targets: Vec::new(),
             put_back: 0,
             unsettled_until: None,
+            given_back: false,
         });
         taken.deregistration_delay = delay;
+        taken.given_back = false;
         for target in targets {
             taken.remember(target, at);
         }
+    }
+
+    /// A new run of the agent: whatever the run before had under way, its answer is lost.
+    pub(crate) fn unsettle(&mut self, now: Instant) {
+        self.taken_out.values_mut().for_each(|taken| taken.unsettle(now));
     }
 
     /// How a deployment ended here, if it did.

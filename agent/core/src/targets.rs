@@ -24,8 +24,6 @@ const DISCOVER_IDLE: Duration = Duration::from_secs(900);
 const CHANGE_AGAIN: Duration = Duration::from_secs(3);
 /// Local, and cheap.
 const COUNT_CONNECTIONS: Duration = Duration::from_millis(250);
-/// A change whose answer was lost may still take effect for so long.
-const LOST_ANSWER: Duration = Duration::from_secs(30);
 /// AWS's default, where the group could not be asked for its own.
 pub(crate) const DEFAULT_DEREGISTRATION_DELAY: Duration = Duration::from_secs(300);
 /// A group that does not exist so many times in a row is gone.
@@ -218,8 +216,13 @@ impl Core {
             self.look(now, group, Duration::ZERO, actions);
             return BTreeSet::new();
         };
-        let registered: Vec<Target> =
+        let mut registered: Vec<Target> =
             observed.own.iter().filter(|(_, state)| state.is_registered()).map(|(target, _)| target.clone()).collect();
+        if let Some(taken) = self.memory.taken_out.get(group).filter(|taken| taken.given_back) {
+            registered.extend(taken.targets.iter().map(|(target, _)| target.clone()));
+            registered.sort();
+            registered.dedup();
+        }
         let draining: BTreeSet<u16> =
             observed.own.keys().filter(|target| !registered.contains(target)).map(|target| target.port).collect();
         let spared = self.settings.keep_last_healthy
@@ -285,6 +288,9 @@ impl Core {
         if !missing.is_empty() {
             if self.asks.due(&Ask::Change(group.clone()), now, CHANGE_AGAIN) {
                 self.groups.outdate(group, now);
+                if let Some(taken) = self.memory.taken_out.get_mut(group) {
+                    taken.given_back = true;
+                }
                 actions.push(Action::Register { group: group.clone(), targets: missing });
             } else {
                 self.look(now, group, LOOK_SOON, actions);
@@ -293,6 +299,9 @@ impl Core {
         }
         let settled = taken.targets.iter().all(|(target, _)| observed.own.get(target).is_some_and(is_back));
         if settled && !taken.is_unsettled(now) {
+            // Groups are found by whom they hold: asked meanwhile, this one would not have been among them.
+            let facts = GroupFacts { arn: group.clone(), deregistration_delay: taken.deregistration_delay };
+            self.groups.facts.entry(group.clone()).or_insert(facts);
             self.memory.taken_out.remove(group);
             if let Some(seen) = self.groups.seen.get_mut(group) {
                 seen.out.clear();
@@ -347,13 +356,13 @@ impl Core {
     fn draining(&self, now: Instant, group: &TargetGroupArn, target: &Target) -> Standing {
         let seen = self.groups.seen.get(group).and_then(|seen| seen.draining_since.get(target)).copied();
         let since = seen.unwrap_or(now);
-        let settled_at = since.after(self.settings.settle);
         let taken = self.memory.taken_out.get(group);
-        let began = taken.and_then(|taken| taken.since(target)).unwrap_or(since);
+        let began = taken.and_then(|taken| taken.since(target)).map_or(since, |taken| taken.max(since));
+        let settled_at = began.after(self.settings.settle);
         let delay = taken.map_or_else(|| self.groups.delay(group), |taken| taken.deregistration_delay);
         let port = self.groups.ports.get(&target.port).copied().unwrap_or_default();
         let quiet = port.idle_since.is_some_and(|idle| now >= idle.max(settled_at).after(self.settings.quiet_period));
-        if quiet || now >= began.max(since).after(delay) {
+        if quiet || now >= began.after(delay) {
             Standing::Drained
         } else {
             Standing::Draining { connections: port.connections, settled: now >= settled_at }
@@ -440,55 +449,72 @@ impl Core {
         if said.is_empty() { Progress::There } else { Progress::Underway(said.join("; ")) }
     }
 
-    /// Whether each registration of this instance, whoever made it, is healthy in the balancer.
+    /// Whether each registration of this instance, whoever made it, is healthy in the balancer; by what was asked
+    /// after `since`.
     pub(crate) fn is_healthy_in_balancer(
         &mut self,
         now: Instant,
         since: Instant,
         actions: &mut Vec<Action>,
     ) -> Progress {
-        let groups: Vec<TargetGroupArn> = self.groups.facts.keys().cloned().collect();
         let mut said = Vec::new();
-        for group in &groups {
-            let Some(observed) = self.groups.fresh(group, since) else {
-                self.look(now, group, Duration::ZERO, actions);
-                said.push(format!("{}: not seen yet", group.short()));
-                continue;
-            };
-            let waiting = observed
-                .own
-                .iter()
-                .find(|(_, state)| !is_back(state))
-                .map(|(target, state)| format!("port {} {state}", target.port));
-            if let Some(waiting) = waiting {
-                said.push(format!("{}: {waiting}", group.short()));
-                self.look(now, group, LOOK_SOON, actions);
+        let registrations = match self.registrations(now, since, actions) {
+            Ok(registrations) => registrations,
+            Err(progress) => return progress,
+        };
+        for (group, observed) in registrations {
+            if let Some((target, state)) = observed.own.iter().find(|(_, state)| !is_back(state)) {
+                said.push(format!("{}: port {} {state}", group.short(), target.port));
+                self.look(now, &group, LOOK_SOON, actions);
             }
         }
         if said.is_empty() { Progress::There } else { Progress::Underway(said.join("; ")) }
     }
 
-    /// Whether any target group has this instance registered; `None`: not seen since `since`.
+    /// Whether any target group has this instance registered; an error: how far the look has come.
     pub(crate) fn is_registered_anywhere(
         &mut self,
         now: Instant,
         since: Instant,
         actions: &mut Vec<Action>,
-    ) -> Option<bool> {
-        let mut registered = Some(false);
+    ) -> Result<bool, Progress> {
+        let registrations = self.registrations(now, since, actions)?;
+        Ok(registrations.iter().any(|(_, observed)| observed.own.values().any(TargetState::is_registered)))
+    }
+
+    /// Every known group as it was seen after `since`; an error: not all were seen yet, or cannot be.
+    fn registrations(
+        &mut self,
+        now: Instant,
+        since: Instant,
+        actions: &mut Vec<Action>,
+    ) -> Result<Vec<(TargetGroupArn, Observation)>, Progress> {
+        if self.groups.discovered.is_none_or(|asked| asked < since) {
+            if self.asks.due(&Ask::Discover, now, Duration::ZERO) {
+                actions.push(Action::DiscoverGroups);
+            }
+            return match self.hopeless(&[Ask::Discover]) {
+                Some(failure) => Err(Progress::Stuck(failure)),
+                None => Err(Progress::Underway(self.blocked_by(&[Ask::Discover], "looking for target groups".into()))),
+            };
+        }
+        let mut seen = Vec::new();
+        let mut unseen = Ok(());
         for group in self.known_groups() {
             match self.groups.fresh(&group, since) {
-                Some(observed) => {
-                    let here = observed.own.values().any(TargetState::is_registered);
-                    registered = registered.map(|anywhere| anywhere || here);
-                }
+                Some(observed) => seen.push((group, observed.clone())),
                 None => {
-                    registered = None;
+                    let ask = [Ask::Observe(group.clone())];
+                    if let Some(failure) = self.hopeless(&ask) {
+                        return Err(Progress::Stuck(failure));
+                    }
                     self.look(now, &group, Duration::ZERO, actions);
+                    let sentence = format!("{}: not seen yet", group.short());
+                    unseen = Err(Progress::Underway(self.blocked_by(&ask, sentence)));
                 }
             }
         }
-        registered
+        unseen.map(|()| seen)
     }
 
     /// Takes an observation in, and counts targets that somebody else put back while they were to stay out.
@@ -496,10 +522,15 @@ impl Core {
         &mut self,
         now: Instant,
         group: &TargetGroupArn,
-        asked: Instant,
-        observation: Observation,
+        answer: Result<Observation, Failure>,
     ) {
-        let put_back = self.groups.observed(group, asked, now, observation);
+        let ask = Ask::Observe(group.clone());
+        let Some(asked) = self.asks.answered(&ask, now, answer.as_ref().err()) else { return };
+        let put_back = match answer {
+            Ok(observation) => self.groups.observed(group, asked, now, observation),
+            Err(failure) if failure.kind == FailureKind::NotFound => return self.forget_if_gone(&ask, group),
+            Err(_) => return,
+        };
         let Some(taken) = self.memory.taken_out.get_mut(group) else {
             return;
         };
@@ -517,7 +548,7 @@ impl Core {
             .map(|(_, failure)| failure.clone())
     }
 
-    fn blocked_by(&self, asks: &[Ask], sentence: String) -> String {
+    pub(crate) fn blocked_by(&self, asks: &[Ask], sentence: String) -> String {
         match asks.iter().find_map(|ask| self.asks.failure(ask)) {
             Some((_, failure)) => format!("{sentence} ({})", failure.sentence),
             None => sentence,
@@ -535,17 +566,24 @@ impl Core {
         match failure.kind {
             FailureKind::Unavailable => {
                 if let Some(taken) = self.memory.taken_out.get_mut(group) {
-                    taken.unsettled_until = Some(now.after(LOST_ANSWER));
+                    taken.unsettle(now);
                 }
             }
-            FailureKind::NotFound if self.asks.failures(&ask) >= GONE_AFTER => {
-                self.memory.taken_out.remove(group);
-                self.groups.facts.remove(group);
-                self.groups.seen.remove(group);
-                self.asks.forget(&ask);
-            }
-            FailureKind::NotFound | FailureKind::Throttled | FailureKind::Denied | FailureKind::Invalid => {}
+            FailureKind::NotFound => self.forget_if_gone(&ask, group),
+            FailureKind::Throttled | FailureKind::Denied | FailureKind::Invalid => {}
         }
+    }
+
+    /// A group that was deleted cannot be given anything back.
+    fn forget_if_gone(&mut self, ask: &Ask, group: &TargetGroupArn) {
+        if self.asks.failures(ask) < GONE_AFTER {
+            return;
+        }
+        self.memory.taken_out.remove(group);
+        self.groups.facts.remove(group);
+        self.groups.seen.remove(group);
+        self.asks.forget(&Ask::Change(group.clone()));
+        self.asks.forget(&Ask::Observe(group.clone()));
     }
 
     /// What is wanted has changed: forget the pace of all questions, and the failures that were said.

@@ -1,7 +1,15 @@
 //! Single situations, each with what must come of it: the tables of the design, played in a calm world.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a stage that cannot go on is a failed test")]
+
 #[path = "situations/stage.rs"]
 mod stage;
 
+#[path = "situations/deployments.rs"]
+mod deployments;
 #[path = "situations/draining.rs"]
 mod draining;
+#[path = "situations/operator.rs"]
+mod operator;
+#[path = "situations/table.rs"]
+mod table;

@@ -96,6 +96,10 @@ pub struct Stage {
     pub deployments: BTreeMap<DeploymentId, DeploymentState>,
     pub actions: Vec<(u64, Action)>,
     pub announced: Vec<String>,
+    /// CodeDeploy does not answer, until [`Stage::speak_up`].
+    pub silent: bool,
+    unanswered: Vec<Event>,
+    steps_at_once: u32,
 }
 
 impl Stage {
@@ -126,6 +130,9 @@ impl Stage {
             deployments: BTreeMap::new(),
             actions: Vec::new(),
             announced: Vec::new(),
+            silent: false,
+            unanswered: Vec::new(),
+            steps_at_once: 0,
         }
     }
 
@@ -228,6 +235,14 @@ impl Stage {
         self.troubles.remove(&api);
     }
 
+    /// CodeDeploy gives the answers that it kept.
+    pub fn speak_up(&mut self) {
+        self.silent = false;
+        for event in std::mem::take(&mut self.unanswered) {
+            self.deliver(event);
+        }
+    }
+
     /// The agent is killed and starts again; answers under way are lost.
     pub fn restart(&mut self) {
         let written = serde_json::to_string(self.core.memory()).unwrap();
@@ -322,7 +337,10 @@ impl Stage {
     }
 
     fn advance(&mut self) {
-        self.now = self.next_moment();
+        let moment = self.next_moment();
+        self.steps_at_once = if moment == self.now { self.steps_at_once + 1 } else { 0 };
+        assert!(self.steps_at_once < 1000, "wakes up again and again at {moment} ms");
+        self.now = moment;
         if self.next_probe <= self.now {
             self.next_probe = self.now + PROBE_EVERY;
             if self.probes_answer {
@@ -360,12 +378,12 @@ impl Stage {
             }
             Action::LearnOwner { group } => {
                 let answer = self.attempt(Api::LearnOwner).map(|()| self.owner);
-                self.deliver(Event::OwnerLearned { group, answer });
+                self.say(Event::OwnerLearned { group, answer });
             }
             Action::LearnDeployment { deployment } => {
                 let state = self.deployments.get(&deployment).copied().unwrap_or(DeploymentState::Running);
                 let answer = self.attempt(Api::LearnDeployment).map(|()| state);
-                self.deliver(Event::DeploymentLearned { deployment, answer });
+                self.say(Event::DeploymentLearned { deployment, answer });
             }
             Action::DiscoverGroups => {
                 let holds_us = self.groups.iter().filter(|(_, group)| !group.observe(self.now, true).own.is_empty());
@@ -409,6 +427,11 @@ impl Stage {
 
     fn deliver(&mut self, event: Event) {
         self.schedule(LATENCY, Due::Deliver(event));
+    }
+
+    /// CodeDeploy answers, or keeps it to itself for now.
+    fn say(&mut self, event: Event) {
+        if self.silent { self.unanswered.push(event) } else { self.deliver(event) }
     }
 
     fn schedule(&mut self, after: u64, due: Due) {
