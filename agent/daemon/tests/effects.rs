@@ -1,5 +1,7 @@
 //! The AWS effects, against wire messages as AWS documents them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod scripted;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,8 @@
 //! What the SDK takes from the environment when it runs behind our doors: in processes of their own, since an
 //! environment is a whole process's.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod scripted;
 
 use std::process::Command;

@@ -1,5 +1,7 @@
 //! IMDS as it is: tokens that end, troubles of every kind, notices that come, move and go. In virtual time.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod scripted;
 
 use std::collections::BTreeMap;

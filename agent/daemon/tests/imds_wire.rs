@@ -1,5 +1,7 @@
 //! IMDS over real sockets: the manners of servers that no scripted answer has.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -3,6 +3,8 @@
 //! moto differs from AWS: targets are healthy at once and gone at once, without `initial` or `draining`; deregistering a
 //! target that is not registered is an error; and it has no `GetDeploymentTarget`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Health probes: their rhythm in virtual time, their questions against real sockets and real processes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod scripted;
 
 use std::fs;
@@ -11,7 +13,7 @@ use pitcrew::config::{Check, Probe, Statuses};
 use pitcrew::doors::{ReqwestTransport, Transport};
 use pitcrew::intake::probe;
 use pitcrew_core::wire::Event;
-use scripted::{Scripted, answer, refused};
+use scripted::{Outcome, Scripted, answer, refused};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -81,7 +83,8 @@ async fn a_slow_application_is_not_asked_twice_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_bad_answer_says_what_was_bad() {
-    let table: [(fn() -> scripted::Outcome, &str); 3] = [
+    type Case<'a> = (fn() -> Outcome, &'a str);
+    let table: [Case<'_>; 3] = [
         (|| answer(503, "starting"), "http://127.0.0.1:8080/health answered 503 Service Unavailable, not 200-399"),
         (|| answer(404, ""), "http://127.0.0.1:8080/health answered 404 Not Found, not 200-399"),
         (refused, "no connection to stand-in: connection refused"),
