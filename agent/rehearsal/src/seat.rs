@@ -31,7 +31,7 @@ pub struct Dirs {
     pub config: PathBuf,
     /// `pitcrew run --state-dir`.
     pub state: PathBuf,
-    /// `pitcrew run --runtime-dir`; the agent's socket is `pitcrew.sock` in it.
+    /// Sockets; the agent's is `pitcrew.sock` in it.
     pub runtime: PathBuf,
     /// First in the hooks' `PATH`: `pitcrew` and `systemctl`.
     pub bin: PathBuf,
@@ -39,6 +39,12 @@ pub struct Dirs {
     pub deployments: PathBuf,
     /// Output of the agent and of the application.
     pub logs: PathBuf,
+}
+
+/// A port that no other instance of this machine's rehearsals has: an agent counts connections by port, as it may on a
+/// host of its own, where all loopback addresses belong to one host.
+fn port(district: u8, number: u8) -> u16 {
+    8080 + 110 * u16::from(district) + u16::from(number)
 }
 
 impl Seat {
@@ -49,7 +55,7 @@ impl Seat {
             number,
             instance_id,
             address,
-            application: SocketAddr::new(address, 8080),
+            application: SocketAddr::new(address, port(district, number)),
             metadata: SocketAddr::new(address, 1338),
             deployed_to,
             dirs: None,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use tokio::select;
 use tokio::time::sleep;
 
@@ -23,10 +22,13 @@ pub(super) async fn hold(
     for (name, value) in environment(&stage.world, options.agents) {
         println!("export {name}={}", quoted(&value));
     }
-    eprintln!("the world is up; {}", match seconds {
-        Some(seconds) => format!("it ends in {seconds} s, or at ctrl-c"),
-        None => "it ends at ctrl-c".to_owned(),
-    });
+    eprintln!(
+        "the world is up; {}",
+        match seconds {
+            Some(seconds) => format!("it ends in {seconds} s, or at ctrl-c"),
+            None => "it ends at ctrl-c".to_owned(),
+        }
+    );
     let over = async {
         match seconds {
             Some(seconds) => sleep(Duration::from_secs(seconds)).await,
@@ -35,7 +37,7 @@ pub(super) async fn hold(
     };
     select! {
         biased;
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("waiting for ctrl-c")?,
+        interrupted = super::interruption() => interrupted?,
         () = over => {}
     }
     rehearsal::close(&company, options.agents).await;

@@ -12,13 +12,15 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::crew::{Crew, ProcessCrew};
-use crate::rehearsal::{self, Stage};
+use crate::rehearsal::{self, Options, Stage};
 use crate::timeline::Timeline;
 
 pub use args::{RehearseArgs, SystemctlArgs};
+pub use simulated::play;
 
-/// Makes the crew of a simulated rehearsal: agents in this process, on the stage's own network and clock.
-pub type InProcess = dyn Fn(&Stage) -> Arc<dyn Crew> + Sync;
+/// Makes the crew of a simulated rehearsal: agents in this process, on the stage's own network and clock. Everything
+/// random in it follows from the seed of the options.
+pub type InProcess = dyn Fn(&Stage, &Options) -> anyhow::Result<Arc<dyn Crew>> + Sync;
 
 /// Plays what the arguments say. Exit status: 0 all well, 1 a request was lost or an invariant broke, 2 it could not
 /// be played.
@@ -37,6 +39,17 @@ pub fn run(args: RehearseArgs, in_process: &InProcess) -> ExitCode {
 /// What the hidden `pitcrew rehearse-systemctl` does.
 pub fn systemctl(args: &SystemctlArgs) -> ExitCode {
     crate::crew::systemctl(&args.words)
+}
+
+/// Waits for ctrl-c or SIGTERM, so that what was started is ended in either case.
+async fn interruption() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminated = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    tokio::select! {
+        biased;
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("waiting for ctrl-c"),
+        _ = terminated.recv() => Ok(()),
+    }
 }
 
 fn real(args: &RehearseArgs) -> anyhow::Result<bool> {
@@ -66,8 +79,8 @@ fn real(args: &RehearseArgs) -> anyhow::Result<bool> {
                 crew,
                 Some(Arc::new(move |at, counts| progress.progress(at, counts))),
             ) => played,
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted.context("waiting for ctrl-c")?;
+            interrupted = interruption() => {
+                interrupted?;
                 anyhow::bail!("interrupted: agents and applications were ended");
             }
         };

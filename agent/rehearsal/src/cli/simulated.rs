@@ -13,10 +13,12 @@ use crate::rehearsal::{self, Options, Stage};
 use crate::timeline::Timeline;
 use crate::verdict::Report;
 
-/// Plays one simulated rehearsal to its end, on this thread.
+/// Plays one simulated rehearsal to its end, on this thread, under virtual time: it passes only when everybody waits.
 ///
 /// Fails when it could not be played at all.
-pub(super) fn play(options: &Options, timeline: Timeline, in_process: &InProcess) -> anyhow::Result<Report> {
+pub fn play(options: &Options, timeline: Timeline, in_process: &InProcess) -> anyhow::Result<Report> {
+    // What libraries draw from this thread's generator follows from the seed, too.
+    fastrand::seed(options.seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -24,18 +26,14 @@ pub(super) fn play(options: &Options, timeline: Timeline, in_process: &InProcess
         .context("starting the runtime")?;
     runtime.block_on(async {
         let stage = Stage::simulated(options, timeline).await?;
-        let crew = in_process(&stage);
+        let crew = in_process(&stage, options)?;
         rehearsal::run(options, &stage, crew, None).await
     })
 }
 
 pub(super) fn run(args: &RehearseArgs, in_process: &InProcess) -> anyhow::Result<bool> {
     let first = args.seed.unwrap_or(1);
-    if args.runs == 1 {
-        one(args, first, in_process)
-    } else {
-        many(args, first, in_process)
-    }
+    if args.runs == 1 { one(args, first, in_process) } else { many(args, first, in_process) }
 }
 
 fn one(args: &RehearseArgs, seed: u64, in_process: &InProcess) -> anyhow::Result<bool> {

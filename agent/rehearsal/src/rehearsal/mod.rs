@@ -64,8 +64,7 @@ impl Company {
                 release.clone(),
                 options.warm_up,
             );
-            let host =
-                HostAgent::new(seat.clone(), Arc::clone(&world), Arc::clone(&crew), manager.clone());
+            let host = HostAgent::new(seat.clone(), Arc::clone(&world), Arc::clone(&crew), manager.clone());
             services.insert(seat.number, manager);
             hosts.insert(seat.number, host);
         }
@@ -136,12 +135,7 @@ pub async fn run(
     }))
 }
 
-async fn with_progress<T>(
-    world: &World,
-    load: &Load,
-    on_progress: &OnProgress,
-    work: impl Future<Output = T>,
-) -> T {
+async fn with_progress<T>(world: &World, load: &Load, on_progress: &OnProgress, work: impl Future<Output = T>) -> T {
     tokio::pin!(work);
     loop {
         tokio::select! {
@@ -154,11 +148,7 @@ async fn with_progress<T>(
 
 /// Brings the world to the state before the deployment: applications answer, the previous revision is installed,
 /// agents are ready.
-pub(crate) async fn open(
-    options: &Options,
-    stage: &Stage,
-    crew: Arc<dyn Crew>,
-) -> anyhow::Result<Arc<Company>> {
+pub(crate) async fn open(options: &Options, stage: &Stage, crew: Arc<dyn Crew>) -> anyhow::Result<Arc<Company>> {
     let world = &stage.world;
     world.happened(
         None,
@@ -259,19 +249,10 @@ fn start_load(options: &Options, stage: &Stage) -> anyhow::Result<Load> {
 }
 
 async fn deploy(options: &Options, company: &Arc<Company>) -> Result<Vec<Ended>, BundleError> {
-    let seats: Vec<_> =
-        company.world.seats.iter().filter(|seat| seat.deployed_to).cloned().collect();
+    let seats: Vec<_> = company.world.seats.iter().filter(|seat| seat.deployed_to).cloned().collect();
     let first: Vec<_> = seats.iter().take(1).cloned().collect();
-    let disturbance = Disturbance {
-        kill_agent_at: options.kill_agent_at.filter(|_| options.agents),
-    };
-    let main = deployment::roll(
-        Arc::clone(company),
-        seats,
-        main_group(),
-        Arc::new(options.revision()),
-        disturbance,
-    );
+    let disturbance = Disturbance { kill_agent_at: options.kill_agent_at.filter(|_| options.agents) };
+    let main = deployment::roll(Arc::clone(company), seats, main_group(), Arc::new(options.revision()), disturbance);
     if !options.overlap {
         return Ok(vec![main.await]);
     }
@@ -330,9 +311,8 @@ pub(crate) fn is_back(world: &World, seat: &Seat) -> bool {
     let start = world.registered_from_the_start(seat);
     let mut start = start.iter();
     start.all(|(group, target)| {
-        now.iter().any(|(in_group, registered, health)| {
-            in_group == group && registered == target && health.is_healthy()
-        })
+        now.iter()
+            .any(|(in_group, registered, health)| in_group == group && registered == target && health.is_healthy())
     })
 }
 

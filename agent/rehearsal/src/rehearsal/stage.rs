@@ -17,7 +17,7 @@ use crate::timeline::{Happening, Timeline};
 use crate::world::{Origin, TARGET_GROUP, World};
 
 /// The most worlds that one machine holds at a time.
-const DISTRICTS: u8 = 250;
+const DISTRICTS: u8 = 200;
 
 /// A world that is up. Dropping it ends its servers and removes its disk.
 pub struct Stage {
@@ -43,8 +43,7 @@ impl Stage {
             .context("making a directory for the rehearsal")?;
         for district in 0..DISTRICTS {
             let plan = options.plan(district);
-            let world =
-                Arc::new(World::new(&plan, WorldClock::real(), Some(home.path()), timeline.clone()));
+            let world = Arc::new(World::new(&plan, WorldClock::real(), Some(home.path()), timeline.clone()));
             let mut servers = JoinSet::new();
             match endpoint::open(&*net, Arc::clone(&world), world.addresses.aws, Origin::Aws).await {
                 Ok(endpoint) => servers.spawn(serve(Arc::clone(&world), "the AWS endpoint", endpoint)),

@@ -47,12 +47,8 @@ type Seen = (Judgement, String);
 
 pub(super) fn check(evidence: &Evidence<'_>, timeline: &[Entry], calls: &[Call]) -> Vec<Finding> {
     let expectation = |expectation, (judgement, why)| Finding { invariant: None, expectation, judgement, why };
-    let invariant = |number, name, (judgement, why)| Finding {
-        invariant: Some(number),
-        expectation: name,
-        judgement,
-        why,
-    };
+    let invariant =
+        |number, name, (judgement, why)| Finding { invariant: Some(number), expectation: name, judgement, why };
     let mut findings = vec![
         expectation("the deployment ends as it should", deployment(evidence)),
         expectation("the new revision answers where it was deployed", revision(evidence)),
@@ -184,9 +180,7 @@ fn leaving(timeline: &[Entry], calls: &[Call]) -> Seen {
     }
     for (number, at) in &notices {
         let late = calls.iter().find(|call| {
-            call.caller == Caller::Instance(*number)
-                && call.action == "RegisterTargets"
-                && call.at > *at + HEARING
+            call.caller == Caller::Instance(*number) && call.action == "RegisterTargets" && call.at > *at + HEARING
         });
         if let Some(call) = late {
             return (

@@ -38,11 +38,7 @@ impl Absence {
 
 /// The absences of every instance that is deployed to, in order.
 pub(super) fn absences(seats: &[Seat], timeline: &[Entry]) -> Vec<Absence> {
-    seats
-        .iter()
-        .filter(|seat| seat.deployed_to)
-        .flat_map(|seat| of_instance(seat.number, timeline))
-        .collect()
+    seats.iter().filter(|seat| seat.deployed_to).flat_map(|seat| of_instance(seat.number, timeline)).collect()
 }
 
 /// An absence that has not ended yet.
@@ -83,10 +79,7 @@ fn of_instance(instance: u8, timeline: &[Entry]) -> Vec<Absence> {
         let still_registered = !timeline.iter().any(|entry| {
             entry.instance == Some(instance)
                 && entry.at >= open.from
-                && matches!(
-                    entry.what,
-                    Happening::TargetDeregistered { .. } | Happening::TargetUnhealthy { .. }
-                )
+                && matches!(entry.what, Happening::TargetDeregistered { .. } | Happening::TargetUnhealthy { .. })
         });
         let until = if still_registered { open.answered } else { None };
         absences.push(close(instance, &open, until));

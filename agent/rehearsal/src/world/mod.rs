@@ -113,7 +113,7 @@ impl Addresses {
         let host = |last| IpAddr::V4(Ipv4Addr::new(127, 77, district, last));
         Self {
             aws: SocketAddr::new(host(254), 4566),
-            balancer: SocketAddr::new(host(253), 8080),
+            balancer: SocketAddr::new(host(253), 8000),
             balancer_node: IpAddr::V4(Ipv4Addr::new(127, 77, 255, 1)),
             clients: host(252),
         }

@@ -59,7 +59,8 @@ impl Double {
     }
 
     async fn hook(&self, seat: &Seat, event: LifecycleEvent) {
-        let own = format!("Targets.member.1.Id={}&Targets.member.1.Port=8080", seat.instance_id);
+        let port = seat.application.port();
+        let own = format!("Targets.member.1.Id={}&Targets.member.1.Port={port}", seat.instance_id);
         match event {
             LifecycleEvent::ApplicationStop | LifecycleEvent::BeforeInstall => {
                 self.call(seat, "DeregisterTargets", &own).await;

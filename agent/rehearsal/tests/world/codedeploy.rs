@@ -81,7 +81,11 @@ async fn what_does_not_exist_is_said_by_name() {
     for (operation, input, code) in [
         ("GetDeployment", json!({ "deploymentId": "d-GONE00000" }), "DeploymentDoesNotExistException"),
         ("GetDeployment", json!({}), "DeploymentIdRequiredException"),
-        ("GetDeploymentTarget", json!({ "deploymentId": id, "targetId": "i-0" }), "DeploymentTargetDoesNotExistException"),
+        (
+            "GetDeploymentTarget",
+            json!({ "deploymentId": id, "targetId": "i-0" }),
+            "DeploymentTargetDoesNotExistException",
+        ),
         (
             "GetDeploymentGroup",
             json!({ "applicationName": "other", "deploymentGroupName": "fleet" }),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use pitcrew_rehearsal::timeline::Timeline;
 use pitcrew_rehearsal::clock::WorldClock;
+use pitcrew_rehearsal::timeline::Timeline;
 use pitcrew_rehearsal::world::calls::{Caller, Effect};
 use pitcrew_rehearsal::world::faults::Fault;
 use pitcrew_rehearsal::world::{Origin, Plan, World};
@@ -99,7 +99,7 @@ async fn asked_without_targets_it_lists_every_registration_with_its_port() {
     assert_eq!(balancing(&world, "RegisterTargets", &more).await.0, 200);
     let (_, body) = balancing(&world, "DescribeTargetHealth", &group).await;
     assert_eq!(body.matches("<member>").count(), 3, "{body}");
-    for port in [8080, 9090] {
+    for port in [world.seats[0].application.port(), 9090] {
         assert!(body.contains(&format!("<Target><Id>{id}</Id><Port>{port}</Port></Target>")), "{body}");
     }
     assert!(body.contains("<State>initial</State><Reason>Elb.RegistrationInProgress</Reason>"));

@@ -9,8 +9,7 @@ use pitcrew_rehearsal::timeline::Timeline;
 use pitcrew_rehearsal::world::{Origin, Plan, TARGET_GROUP, World};
 
 pub(crate) fn world() -> World {
-    let plan =
-        Plan { seed: 1, district: 0, instances: 1, deregistration_delay: Duration::from_secs(60), fault: None };
+    let plan = Plan { seed: 1, district: 0, instances: 1, deregistration_delay: Duration::from_secs(60), fault: None };
     World::new(&plan, WorldClock::simulated(), None, Timeline::default())
 }
 
@@ -20,7 +19,8 @@ pub(crate) fn group_arn(world: &World) -> String {
 
 /// `Targets.member.1` for the first instance.
 pub(crate) fn first(world: &World) -> String {
-    format!("Targets.member.1.Id={}&Targets.member.1.Port=8080", world.seats[0].instance_id)
+    let seat = &world.seats[0];
+    format!("Targets.member.1.Id={}&Targets.member.1.Port={}", seat.instance_id, seat.application.port())
 }
 
 pub(crate) fn signed(world: &World) -> http::request::Builder {

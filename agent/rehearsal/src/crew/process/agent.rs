@@ -17,7 +17,8 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 
 pub(super) async fn start(seat: &Seat, mut command: Command) -> anyhow::Result<Child> {
     let dirs = dirs(seat)?;
-    fs::write(dirs.config.join("50-rehearsal.toml"), agent_configuration(seat)).context("writing the agent's configuration")?;
+    fs::write(dirs.config.join("50-rehearsal.toml"), agent_configuration(seat))
+        .context("writing the agent's configuration")?;
     let notify = dirs.runtime.join("notify");
     // Left behind by an agent that was killed.
     let _ = fs::remove_file(&notify);
