@@ -1,10 +1,9 @@
 //! Whole rehearsals in one process, under virtual time.
 
-use std::sync::Arc;
-
-use pitcrew::simulated::{SimulatedCrew, under_virtual_time};
+use pitcrew::simulated::crew;
 use pitcrew_rehearsal::bundle::Bundle;
-use pitcrew_rehearsal::rehearsal::{Options, Stage, run};
+use pitcrew_rehearsal::cli::play;
+use pitcrew_rehearsal::rehearsal::{Hooks, Options};
 use pitcrew_rehearsal::timeline::Timeline;
 use pitcrew_rehearsal::verdict::Report;
 
@@ -17,13 +16,7 @@ fn options(seed: u64) -> Options {
 /// Plays `options`; returns the report and the timeline in words.
 fn rehearse(options: &Options) -> (Report, String) {
     let timeline = Timeline::default();
-    let play = async {
-        let stage = Stage::simulated(options, timeline.clone()).await?;
-        let sim = stage.sim.clone().unwrap();
-        let crew = Arc::new(SimulatedCrew::new(stage.world.clone(), sim, options.seed)?);
-        run(options, &stage, crew, None).await
-    };
-    let report = under_virtual_time(options.seed, play).unwrap().unwrap();
+    let report = play(options, timeline.clone(), &crew).unwrap();
     let entries = timeline.entries();
     let lines = entries.iter().map(|e| format!("{:9.3} {:?} {}\n", e.at.as_secs_f64(), e.instance, e.what));
     (report, lines.collect())
@@ -48,7 +41,7 @@ fn the_same_seed_plays_the_same_timeline() {
 #[test]
 fn without_hooks_requests_are_lost() {
     let mut options = options(3);
-    options.hooks = pitcrew_rehearsal::rehearsal::Hooks::None;
+    options.hooks = Hooks::None;
     let (report, timeline) = rehearse(&options);
     assert!(!report.passed && report.load.lost > 0, "{timeline}");
 }

@@ -14,9 +14,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use pitcrew_rehearsal::app;
+use pitcrew_rehearsal::cli::{RehearseArgs, SystemctlArgs, run as rehearse, systemctl};
 
 use crate::config::duration;
 use crate::protocol::SOCKET;
+use crate::simulated;
 
 /// Exit statuses, as `pitcrew hook` and the other commands promise them (sysexits where one fits).
 pub mod exit {
@@ -55,6 +58,13 @@ enum Command {
     In(operator::InArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Rehearse(Box<RehearseArgs>),
+    /// The sample application of a rehearsal
+    #[command(hide = true)]
+    SampleApp(app::Args),
+    /// What `systemctl` is for the scripts of a rehearsal
+    #[command(hide = true)]
+    RehearseSystemctl(SystemctlArgs),
 }
 
 impl Cli {
@@ -78,8 +88,21 @@ impl Cli {
             Command::Out(arguments) => operator::out(arguments),
             Command::In(arguments) => operator::back_in(arguments),
             Command::Config(command) => config::run(command),
+            Command::Rehearse(arguments) => return rehearse(*arguments, &simulated::crew),
+            Command::RehearseSystemctl(arguments) => return systemctl(&arguments),
+            Command::SampleApp(arguments) => sample_app(arguments),
         };
         ExitCode::from(status)
+    }
+}
+
+fn sample_app(arguments: app::Args) -> u8 {
+    match app::main(arguments) {
+        Ok(()) => exit::DONE,
+        Err(error) => {
+            complain(&error.into());
+            exit::FAILED
+        }
     }
 }
 

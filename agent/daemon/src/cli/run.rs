@@ -39,6 +39,9 @@ pub(super) struct RunArgs {
     /// Where to remember what must survive a restart [default: $STATE_DIRECTORY, else /var/lib/pitcrew]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Where sockets and requests live, until the next boot [default: $RUNTIME_DIRECTORY, else /run/pitcrew]
+    #[arg(long, value_name = "DIR")]
+    runtime_dir: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
     #[command(flatten)]

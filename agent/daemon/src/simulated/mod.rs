@@ -5,7 +5,6 @@ mod doors;
 mod script;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, anyhow};
@@ -13,6 +12,7 @@ use futures_util::future::BoxFuture;
 use pitcrew_rehearsal::app;
 use pitcrew_rehearsal::crew::{Crew, ScriptJob, ScriptOutcome, Verb};
 use pitcrew_rehearsal::net::SimNet;
+use pitcrew_rehearsal::rehearsal::{Options, Stage};
 use pitcrew_rehearsal::seat::Seat;
 use pitcrew_rehearsal::world::World;
 use tokio::task::{AbortHandle, JoinSet};
@@ -20,7 +20,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use agent::Seated;
 
 /// Runs agents, scripts and applications as tasks of one runtime whose clock is paused.
-pub struct SimulatedCrew {
+struct SimulatedCrew {
     net: SimNet,
     agents: BTreeMap<u8, Seated>,
     applications: Mutex<Applications>,
@@ -33,8 +33,7 @@ struct Applications {
 }
 
 impl SimulatedCrew {
-    /// A crew for every instance of `world`, whose bytes travel on `net`. Everything random follows from `seed`.
-    pub fn new(world: Arc<World>, net: SimNet, seed: u64) -> anyhow::Result<Self> {
+    fn new(world: Arc<World>, net: SimNet, seed: u64) -> anyhow::Result<Self> {
         let seat = |seat: &Seat| anyhow::Ok((seat.number, Seated::new(seat, &world, &net, seed)?));
         let agents = world.seats.iter().map(seat).collect::<Result<_, _>>().context("setting up the agents")?;
         Ok(Self { net, agents, applications: Mutex::default() })
@@ -101,14 +100,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `work` in a runtime of its own whose time is virtual: it passes only when everybody waits. What libraries draw
-/// from this thread's generator follows from `seed`.
-pub fn under_virtual_time<T>(seed: u64, work: impl Future<Output = T>) -> anyhow::Result<T> {
-    fastrand::seed(seed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .context("starting a runtime")?;
-    Ok(runtime.block_on(work))
+/// The crew for `stage`, which must be a simulated one.
+pub fn crew(stage: &Stage, options: &Options) -> anyhow::Result<Arc<dyn Crew>> {
+    let net = stage.sim.clone().ok_or_else(|| anyhow!("only a simulated stage has room for a simulated crew"))?;
+    Ok(Arc::new(SimulatedCrew::new(stage.world.clone(), net, options.seed)?))
 }
