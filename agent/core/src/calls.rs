@@ -122,7 +122,7 @@ impl Core {
             _ if self.memory.leaving.is_some() => "the instance is leaving".into(),
             _ if self.memory.hold.is_some() => "held out of traffic by an operator".into(),
             (Some((id, _)), _) => format!("traffic returns after deployment {id}"),
-            (None, _) if self.memory.taken_out.is_empty() => "still in traffic, as before".into(),
+            (None, _) if !self.memory.is_out() => "still in traffic, as before".into(),
             (None, None) => "returning to traffic".into(),
             (None, Some(complaint)) => {
                 format!("staying out of traffic until the application is healthy ({complaint})")
@@ -300,6 +300,11 @@ impl Core {
             ),
             Traffic::Out(Why::Leaving(_)) => Judged::Wait("leaving".into()),
             Traffic::In => match self.is_back_in() {
+                Progress::Underway(_) if self.blocked_by_codedeploy().is_some() => {
+                    let others = self.blocked_by_codedeploy().map_or("", |id| id.as_str());
+                    let sentence = format!("healthy; traffic returns after deployment {others}");
+                    done(sentence, Consequence::Close(Ending::Succeeded))
+                }
                 Progress::There => {
                     let took = Spoken(now.at.since(call.since));
                     done(format!("healthy and in traffic after {took}"), Consequence::Close(Ending::Succeeded))
@@ -344,6 +349,9 @@ impl Core {
             E::ValidateService => {
                 let complaint = self.health.complaint().unwrap_or_else(|| "waiting for a fresh probe".into());
                 Judged::Wait(format!("waiting for the application: {complaint}"))
+            }
+            E::AfterAllowTraffic if !self.wanted.is_in() => {
+                done("healthy; kept out of traffic for another reason", Consequence::Close(Ending::Succeeded))
             }
             E::AfterAllowTraffic => match self.is_healthy_in_balancer(now.at, call.since, actions) {
                 Progress::There => done("healthy and in traffic", Consequence::Close(Ending::Succeeded)),
@@ -394,7 +402,7 @@ impl Core {
             OperatorRequest::Out { .. } => self.is_out(now),
             OperatorRequest::In { .. } => match &self.wanted {
                 Traffic::In => match self.health.complaint() {
-                    Some(complaint) if !self.memory.taken_out.is_empty() => {
+                    Some(complaint) if self.memory.is_out() => {
                         Progress::Underway(format!("waiting for the application: {complaint}"))
                     }
                     Some(_) | None => self.is_back_in(),

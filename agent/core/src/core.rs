@@ -6,7 +6,7 @@ use crate::asks::{Ask, Asks};
 use crate::calls::Call;
 use crate::health::Health;
 use crate::ids::CallId;
-use crate::memory::Memory;
+use crate::memory::{Change, Memory};
 use crate::notice::Notice;
 use crate::settings::Settings;
 use crate::targets::Groups;
@@ -119,9 +119,8 @@ impl Core {
             Event::GroupObserved { group, answer } => {
                 self.group_observed(now.at, &group, answer);
             }
-            Event::Deregistered { group, answer } | Event::Registered { group, answer } => {
-                self.changed(now.at, &group, answer);
-            }
+            Event::Deregistered { group, answer } => self.changed(now.at, &group, Change::Deregistered, answer),
+            Event::Registered { group, answer } => self.changed(now.at, &group, Change::Registered, answer),
             Event::ConnectionsCounted { counts } => {
                 self.asks.answered(&Ask::Connections, now.at, None);
                 self.groups.counted(&counts, now.at);

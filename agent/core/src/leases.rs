@@ -103,6 +103,26 @@ impl Core {
         })
     }
 
+    /// A deployment for which CodeDeploy itself keeps traffic out just now. What was taken here for another reason is
+    /// not given back meanwhile: its application is being replaced.
+    pub(crate) fn blocked_by_codedeploy(&self) -> Option<&DeploymentId> {
+        use crate::lifecycle::LifecycleEvent as E;
+        let blocks = |lease: &Lease| match (lease.owner, lease.last_event) {
+            (Owner::Pitcrew, _) | (Owner::CodeDeploy, E::BeforeAllowTraffic | E::AfterAllowTraffic) => false,
+            (
+                Owner::CodeDeploy,
+                E::BeforeBlockTraffic
+                | E::AfterBlockTraffic
+                | E::ApplicationStop
+                | E::BeforeInstall
+                | E::AfterInstall
+                | E::ApplicationStart
+                | E::ValidateService,
+            ) => true,
+        };
+        self.memory.leases.iter().find(|(_, lease)| blocks(lease)).map(|(id, _)| id)
+    }
+
     pub(crate) fn close(&mut self, now: Now, deployment: &DeploymentId, ending: Ending) {
         self.memory.close(deployment, ending, now);
         self.asks.forget(&Ask::Deployment(deployment.clone()));

@@ -114,14 +114,28 @@ pub struct TakenOut {
     pub targets: Vec<(Target, Instant)>,
     /// How often somebody else put one back meanwhile.
     pub put_back: u32,
-    /// A change whose answer was lost may still take effect until this instant.
-    pub unsettled_until: Option<Instant>,
-    /// A register call was sent since the latest deregister call: what is seen may be older than its effect.
-    pub given_back: bool,
+    /// The latest change that was sent.
+    pub latest: Change,
+    /// Until then the latest change, or one before it, may yet take effect or be seen: what is seen proves nothing.
+    pub settles_at: Instant,
 }
 
-/// A change whose answer was lost may still take effect for so long.
-const LOST_ANSWER: Duration = Duration::from_secs(30);
+/// A change of registrations, and whether the balancer is known to have taken it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A deregister call was sent.
+    Deregistering,
+    /// The balancer took it.
+    Deregistered,
+    /// A register call was sent.
+    Registering,
+    /// The balancer took it.
+    Registered,
+}
+
+/// A change whose answer was lost may still take effect for so long, and every change may be seen so late.
+const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
 impl TakenOut {
     /// When `target` was taken out, if it was.
@@ -129,14 +143,10 @@ impl TakenOut {
         self.targets.iter().find(|(taken, _)| taken == target).map(|(_, at)| *at)
     }
 
-    /// Whether a change whose answer was lost may still take effect.
-    pub(crate) fn is_unsettled(&self, now: Instant) -> bool {
-        self.unsettled_until.is_some_and(|until| until > now)
-    }
-
-    /// The answer to a change was lost.
-    pub(crate) fn unsettle(&mut self, now: Instant) {
-        self.unsettled_until = Some(now.after(LOST_ANSWER));
+    /// A change was sent or answered, or its answer was lost.
+    pub(crate) fn unsettle(&mut self, latest: Change, now: Instant) {
+        self.latest = latest;
+        self.settles_at = now.after(SETTLES_WITHIN);
     }
 
     fn remember(&mut self, target: &Target, at: Instant) {
@@ -163,19 +173,24 @@ impl Memory {
             deregistration_delay: delay,
             targets: Vec::new(),
             put_back: 0,
-            unsettled_until: None,
-            given_back: false,
+            latest: Change::Deregistering,
+            settles_at: at,
         });
         taken.deregistration_delay = delay;
-        taken.given_back = false;
+        taken.unsettle(Change::Deregistering, at);
         for target in targets {
             taken.remember(target, at);
         }
     }
 
+    /// Whether something was taken out, and the balancer has not yet been made to take it back.
+    pub(crate) fn is_out(&self) -> bool {
+        self.taken_out.values().any(|taken| taken.latest != Change::Registered)
+    }
+
     /// A new run of the agent: whatever the run before had under way, its answer is lost.
     pub(crate) fn unsettle(&mut self, now: Instant) {
-        self.taken_out.values_mut().for_each(|taken| taken.unsettle(now));
+        self.taken_out.values_mut().for_each(|taken| taken.unsettle(taken.latest, now));
     }
 
     /// How a deployment ended here, if it did.
@@ -219,7 +234,7 @@ impl Memory {
         }
         for taken in self.taken_out.values_mut() {
             taken.targets.iter_mut().for_each(|(_, at)| shift(at));
-            taken.unsettled_until.as_mut().map(shift);
+            shift(&mut taken.settles_at);
         }
         self.leaving = None;
     }

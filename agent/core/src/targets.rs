@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::asks::Ask;
 use crate::core::Core;
 use crate::ids::TargetGroupArn;
+use crate::memory::Change;
 use crate::time::{Instant, Now, Spoken};
 use crate::traffic::Traffic;
 use crate::wire::{Action, Failure, FailureKind, GroupFacts, Observation, Target, TargetState};
@@ -86,9 +87,13 @@ pub(crate) enum Progress {
 
 impl Groups {
     fn fresh(&self, group: &TargetGroupArn, since: Instant) -> Option<&Observation> {
+        self.fresh_and_asked(group, since).map(|(_, observation)| observation)
+    }
+
+    fn fresh_and_asked(&self, group: &TargetGroupArn, since: Instant) -> Option<(Instant, &Observation)> {
         let seen = self.seen.get(group)?;
         let (asked, observation) = seen.observed.as_ref()?;
-        (*asked >= seen.stale_before.max(since)).then_some(observation)
+        (*asked >= seen.stale_before.max(since)).then_some((*asked, observation))
     }
 
     pub(crate) fn latest(&self, group: &TargetGroupArn) -> Option<&Observation> {
@@ -212,13 +217,17 @@ impl Core {
         if self.asks.is_under_way(&Ask::Change(group.clone())) {
             return BTreeSet::new();
         }
-        let Some(observed) = self.groups.fresh(group, self.wanted_since) else {
+        let Some((asked, observed)) = self.groups.fresh_and_asked(group, self.wanted_since) else {
             self.look(now, group, Duration::ZERO, actions);
             return BTreeSet::new();
         };
         let mut registered: Vec<Target> =
             observed.own.iter().filter(|(_, state)| state.is_registered()).map(|(target, _)| target.clone()).collect();
-        if let Some(taken) = self.memory.taken_out.get(group).filter(|taken| taken.given_back) {
+        let taken = self.memory.taken_out.get(group);
+        let unsettled = taken.filter(|taken| asked < taken.settles_at);
+        let is_unsettled = unsettled.is_some();
+        // Whatever is seen, an earlier register call may have put them back.
+        if let Some(taken) = unsettled.filter(|taken| taken.latest != Change::Deregistered) {
             registered.extend(taken.targets.iter().map(|(target, _)| target.clone()));
             registered.sort();
             registered.dedup();
@@ -239,12 +248,7 @@ impl Core {
         } else if !registered.is_empty() {
             self.deregister(now, group, registered, actions);
         } else {
-            let unsettled = self.memory.taken_out.get(group).is_some_and(|taken| taken.is_unsettled(now));
-            let every = match (unsettled, draining.is_empty()) {
-                (true, _) => LOOK_AGAIN,
-                (false, false) => LOOK_WHILE_DRAINING,
-                (false, true) => LOOK_IDLE,
-            };
+            let every = if is_unsettled || !draining.is_empty() { LOOK_WHILE_DRAINING } else { LOOK_IDLE };
             self.look(now, group, every, actions);
         }
         draining
@@ -270,52 +274,57 @@ impl Core {
         if self.asks.is_under_way(&Ask::Change(group.clone())) {
             return;
         }
-        if !self.health.is_healthy() {
+        if !self.health.is_healthy() || self.blocked_by_codedeploy().is_some() {
             self.look(now, group, LOOK_IDLE, actions);
             return;
         }
-        let Some(observed) = self.groups.fresh(group, self.wanted_since) else {
+        let Some((asked, observed)) = self.groups.fresh_and_asked(group, self.wanted_since) else {
             self.look(now, group, Duration::ZERO, actions);
             return;
         };
-        let missing: Vec<Target> = taken
-            .targets
-            .iter()
-            .map(|(target, _)| target)
-            .filter(|target| !observed.own.get(target).is_some_and(TargetState::is_registered))
-            .cloned()
-            .collect();
+        let registered = |target: &Target| observed.own.get(target).is_some_and(TargetState::is_registered);
+        let settled = asked >= taken.settles_at;
+        // Whatever is seen, the deregister call may have taken them out.
+        let all = !settled && taken.latest != Change::Registered;
+        let targets = taken.targets.iter().map(|(target, _)| target);
+        let missing: Vec<Target> = targets.filter(|target| all || !registered(target)).cloned().collect();
         if !missing.is_empty() {
-            if self.asks.due(&Ask::Change(group.clone()), now, CHANGE_AGAIN) {
-                self.groups.outdate(group, now);
-                if let Some(taken) = self.memory.taken_out.get_mut(group) {
-                    taken.given_back = true;
-                }
-                actions.push(Action::Register { group: group.clone(), targets: missing });
-            } else {
-                self.look(now, group, LOOK_SOON, actions);
-            }
+            self.register(now, group, missing, actions);
+        } else if !taken.targets.iter().all(|(target, _)| observed.own.get(target).is_some_and(is_back)) {
+            let waited = now.since(self.wanted_since);
+            self.look(now, group, (waited / 10).clamp(LOOK_SOON, LOOK_AGAIN), actions);
+        } else if !settled {
+            self.look(now, group, LOOK_WHILE_DRAINING, actions);
+        } else {
+            self.forget_taken(group);
+            self.look(now, group, LOOK_IDLE, actions);
+        }
+    }
+
+    fn register(&mut self, now: Instant, group: &TargetGroupArn, targets: Vec<Target>, actions: &mut Vec<Action>) {
+        if !self.asks.due(&Ask::Change(group.clone()), now, CHANGE_AGAIN) {
+            self.look(now, group, LOOK_SOON, actions);
             return;
         }
-        let settled = taken.targets.iter().all(|(target, _)| observed.own.get(target).is_some_and(is_back));
-        if settled && !taken.is_unsettled(now) {
+        if let Some(taken) = self.memory.taken_out.get_mut(group) {
+            taken.unsettle(Change::Registering, now);
+        }
+        self.groups.outdate(group, now);
+        actions.push(Action::Register { group: group.clone(), targets });
+    }
+
+    /// Everything that was taken from the group is back.
+    fn forget_taken(&mut self, group: &TargetGroupArn) {
+        if let Some(taken) = self.memory.taken_out.remove(group) {
             // Groups are found by whom they hold: asked meanwhile, this one would not have been among them.
             let facts = GroupFacts { arn: group.clone(), deregistration_delay: taken.deregistration_delay };
             self.groups.facts.entry(group.clone()).or_insert(facts);
-            self.memory.taken_out.remove(group);
-            if let Some(seen) = self.groups.seen.get_mut(group) {
-                seen.out.clear();
-                seen.alone = false;
-            }
-            self.asks.afresh(&Ask::Change(group.clone()));
-            self.look(now, group, LOOK_IDLE, actions);
-        } else {
-            if let Some(until) = taken.unsettled_until.filter(|_| settled) {
-                self.asks.wake_no_later_than(until);
-            }
-            let waited = now.since(self.wanted_since);
-            self.look(now, group, (waited / 10).clamp(LOOK_SOON, LOOK_AGAIN), actions);
         }
+        if let Some(seen) = self.groups.seen.get_mut(group) {
+            seen.out.clear();
+            seen.alone = false;
+        }
+        self.asks.afresh(&Ask::Change(group.clone()));
     }
 
     /// Counts connections until nothing drains any more; what was counted is kept for as long as its port is out.
@@ -427,6 +436,9 @@ impl Core {
 
     /// Whether everything that was taken is back.
     pub(crate) fn is_back_in(&self) -> Progress {
+        if let Some(id) = self.blocked_by_codedeploy().filter(|_| self.memory.is_out()) {
+            return Progress::Underway(format!("CodeDeploy keeps traffic out for deployment {id}"));
+        }
         let mut said = Vec::new();
         for (group, taken) in &self.memory.taken_out {
             let asks = [Ask::Observe(group.clone()), Ask::Change(group.clone())];
@@ -555,22 +567,25 @@ impl Core {
         }
     }
 
-    /// Takes the outcome of a register or deregister call in.
-    pub(crate) fn changed(&mut self, now: Instant, group: &TargetGroupArn, answer: Result<(), Failure>) {
+    /// Takes the outcome of a register or deregister call in; `change`: what is so, where it worked.
+    pub(crate) fn changed(
+        &mut self,
+        now: Instant,
+        group: &TargetGroupArn,
+        change: Change,
+        answer: Result<(), Failure>,
+    ) {
         let ask = Ask::Change(group.clone());
         if self.asks.answered(&ask, now, answer.as_ref().err()).is_none() {
             return;
         }
         self.groups.outdate(group, now);
-        let Err(failure) = answer else { return };
-        match failure.kind {
-            FailureKind::Unavailable => {
-                if let Some(taken) = self.memory.taken_out.get_mut(group) {
-                    taken.unsettle(now);
-                }
-            }
-            FailureKind::NotFound => self.forget_if_gone(&ask, group),
-            FailureKind::Throttled | FailureKind::Denied | FailureKind::Invalid => {}
+        let taken = self.memory.taken_out.get_mut(group);
+        match answer.map_err(|failure| failure.kind) {
+            Ok(()) => taken.into_iter().for_each(|taken| taken.unsettle(change, now)),
+            Err(FailureKind::Unavailable) => taken.into_iter().for_each(|taken| taken.unsettle(taken.latest, now)),
+            Err(FailureKind::NotFound) => self.forget_if_gone(&ask, group),
+            Err(FailureKind::Throttled | FailureKind::Denied | FailureKind::Invalid) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use crate::core::Core;
 use crate::ids::{DeploymentGroup, DeploymentId, ProbeName, TargetGroupArn};
 use crate::leaving::Stage;
 use crate::lifecycle::LifecycleEvent;
-use crate::memory::Ended;
+use crate::memory::{Change, Ended};
 use crate::notice::Notice;
 use crate::targets::{Progress, Standing};
 use crate::time::{Now, Spoken, WallTime};
@@ -202,7 +202,7 @@ impl Core {
                 format!("deployment {}: {out}", ids.join(", "))
             }
             (Traffic::In, State::Starting) => format!("starting: {complaint}"),
-            (Traffic::In, State::Unhealthy) if !self.memory.taken_out.is_empty() => {
+            (Traffic::In, State::Unhealthy) if self.memory.is_out() => {
                 format!("unhealthy, staying out of traffic: {complaint}")
             }
             (Traffic::In, State::Unhealthy) => format!("unhealthy: {complaint}"),
@@ -265,7 +265,7 @@ impl Core {
                     target: target.clone(),
                     balancer,
                     standing,
-                    taken_out: taken.is_some_and(|taken| taken.since(target).is_some()),
+                    taken_out: taken.is_some_and(|t| t.since(target).is_some() && t.latest != Change::Registered),
                     put_back: taken.map_or(0, |taken| taken.put_back),
                 }
             }));

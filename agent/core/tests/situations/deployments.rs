@@ -59,6 +59,7 @@ fn a_cancelled_hook_gives_back_what_it_took() {
     assert_eq!(stage.ports_in("web"), [8080]);
     assert_eq!(ending(&stage, "d-1"), Some(Ending::HookFailed));
     stage.abandon(call);
+    stage.pass(secs(40));
     assert!(stage.memory().taken_out.is_empty());
 }
 

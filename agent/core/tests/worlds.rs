@@ -1,0 +1,73 @@
+//! Seeded worlds: thousands of timelines of deployments, faults, crashes and notices, in which the design's
+//! invariants are checked after every event.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a world that cannot go on is a failed test")]
+
+#[path = "worlds/balancer.rs"]
+mod balancer;
+#[path = "worlds/codedeploy.rs"]
+mod codedeploy;
+#[path = "worlds/invariants.rs"]
+mod invariants;
+#[path = "worlds/sabotage.rs"]
+mod sabotage;
+#[path = "worlds/scenario.rs"]
+mod scenario;
+#[path = "worlds/world.rs"]
+mod world;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::invariants::Invariant;
+use crate::sabotage::Sabotage;
+use crate::scenario::{Scenario, scenarios};
+use crate::world::World;
+
+const WORLDS: u32 = 2_000;
+
+/// Plays the scenario; a failure tells its whole timeline.
+fn play(scenario: &Scenario) -> Result<(), TestCaseError> {
+    let Err(broken) = World::new(scenario, None, false).play() else { return Ok(()) };
+    let mut again = World::new(scenario, None, true);
+    let _ = again.play();
+    let timeline = again.trace.unwrap_or_default().join("\n");
+    Err(TestCaseError::fail(format!("{broken}\n{timeline}")))
+}
+
+proptest! {
+    #![proptest_config(Config { cases: WORLDS, failure_persistence: None, max_shrink_iters: 3_000, ..Config::default() })]
+
+    #[test]
+    fn every_invariant_holds_in_every_world(scenario in scenarios()) {
+        play(&scenario)?;
+    }
+}
+
+#[test]
+fn every_planted_fault_is_found() {
+    let table = [
+        (Sabotage::RegistersWhileLeaving, Invariant::NoReturnOnceLeaving),
+        (Sabotage::NeverGivesBack, Invariant::NothingStranded),
+        (Sabotage::RegistersAStranger, Invariant::OnlyWhatWasTaken),
+        (Sabotage::MovesForCodeDeploy, Invariant::OneOwner),
+        (Sabotage::AnswersTwice, Invariant::OneAnswerInTime),
+        (Sabotage::NeverAnswers, Invariant::OneAnswerInTime),
+        (Sabotage::ActsWhenTheTimeIsOver, Invariant::WithinTheDeadline),
+        (Sabotage::TakesTheLastHealthyOut, Invariant::LastHealthySpared),
+        (Sabotage::AnswersBeforeAllHasDrained, Invariant::DrainedBeforeDone),
+        (Sabotage::ReturnsWhileTheApplicationIsReplaced, Invariant::OutWhileReplaced),
+        (Sabotage::DoesNotWriteDown, Invariant::WrittenBeforeTaken),
+        (Sabotage::Oversleeps, Invariant::Lives),
+    ];
+    for (sabotage, invariant) in table {
+        let mut runner = TestRunner::deterministic();
+        let found = (0..300).find_map(|_| {
+            let scenario = scenarios().new_tree(&mut runner).unwrap().current();
+            World::new(&scenario, Some(sabotage), false).play().err()
+        });
+        let found = found.unwrap_or_else(|| panic!("{sabotage:?} was not found in 300 worlds"));
+        assert_eq!(found.invariant, invariant, "{sabotage:?} was found as: {found}");
+    }
+}

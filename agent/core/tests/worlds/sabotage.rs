@@ -1,0 +1,110 @@
+//! The core, whole or with one fault planted around it: proof that the checker can find something.
+
+use pitcrew_core::Core;
+use pitcrew_core::lifecycle::LifecycleEvent;
+use pitcrew_core::memory::Memory;
+use pitcrew_core::settings::Settings;
+use pitcrew_core::time::{Instant, Now};
+use pitcrew_core::view::View;
+use pitcrew_core::wire::{Action, Event};
+use std::time::Duration;
+
+use crate::balancer::target;
+
+/// A planted fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    RegistersWhileLeaving,
+    NeverGivesBack,
+    RegistersAStranger,
+    MovesForCodeDeploy,
+    AnswersTwice,
+    NeverAnswers,
+    ActsWhenTheTimeIsOver,
+    TakesTheLastHealthyOut,
+    AnswersBeforeAllHasDrained,
+    ReturnsWhileTheApplicationIsReplaced,
+    DoesNotWriteDown,
+    Oversleeps,
+}
+
+pub struct Mind {
+    core: Core,
+    fault: Option<Sabotage>,
+}
+
+impl Mind {
+    pub fn new(mut settings: Settings, memory: Memory, now: Now, fault: Option<Sabotage>) -> Self {
+        match fault {
+            Some(Sabotage::TakesTheLastHealthyOut) => settings.keep_last_healthy = false,
+            Some(Sabotage::AnswersBeforeAllHasDrained) => {
+                (settings.settle, settings.quiet_period) = (Duration::ZERO, Duration::ZERO);
+            }
+            Some(_) | None => {}
+        }
+        Self { core: Core::new(settings, memory, now), fault }
+    }
+
+    pub fn step(&mut self, now: Now, event: Event) -> Vec<Action> {
+        let arrived = match &event {
+            Event::HookArrived { hook, .. } => Some(hook.event),
+            _ => None,
+        };
+        let mut actions = self.core.step(now, event);
+        let Some(fault) = self.fault else { return actions };
+        let taken = self.core.memory().taken_out.iter().next();
+        let give_back = taken.map(|(group, taken)| Action::Register {
+            group: group.clone(),
+            targets: taken.targets.iter().map(|(target, _)| target.clone()).collect(),
+        });
+        match fault {
+            Sabotage::RegistersWhileLeaving if self.core.memory().leaving.is_some() => actions.extend(give_back),
+            Sabotage::ReturnsWhileTheApplicationIsReplaced if arrived == Some(LifecycleEvent::AfterInstall) => {
+                actions.extend(give_back);
+            }
+            Sabotage::MovesForCodeDeploy if arrived == Some(LifecycleEvent::BeforeBlockTraffic) => {
+                actions.push(Action::Deregister { group: "g0".into(), targets: vec![target(8080)] });
+            }
+            Sabotage::ActsWhenTheTimeIsOver if self.core.has_left() => actions.push(Action::RemoveTags),
+            Sabotage::NeverGivesBack => actions.retain(|action| !matches!(action, Action::Register { .. })),
+            Sabotage::NeverAnswers => actions.retain(|action| !matches!(action, Action::Reply { .. })),
+            Sabotage::AnswersTwice => {
+                let again: Vec<Action> =
+                    actions.iter().filter(|action| matches!(action, Action::Reply { .. })).cloned().collect();
+                actions.extend(again);
+            }
+            Sabotage::RegistersAStranger => {
+                for action in &mut actions {
+                    if let Action::Register { targets, .. } = action {
+                        targets.push(target(22));
+                    }
+                }
+            }
+            Sabotage::RegistersWhileLeaving
+            | Sabotage::ReturnsWhileTheApplicationIsReplaced
+            | Sabotage::MovesForCodeDeploy
+            | Sabotage::ActsWhenTheTimeIsOver
+            | Sabotage::TakesTheLastHealthyOut
+            | Sabotage::AnswersBeforeAllHasDrained
+            | Sabotage::DoesNotWriteDown
+            | Sabotage::Oversleeps => {}
+        }
+        actions
+    }
+
+    pub fn memory(&self) -> Memory {
+        let mut memory = self.core.memory().clone();
+        if self.fault == Some(Sabotage::DoesNotWriteDown) {
+            memory.taken_out.clear();
+        }
+        memory
+    }
+
+    pub fn wake_at(&self) -> Option<Instant> {
+        self.core.wake_at().filter(|_| self.fault != Some(Sabotage::Oversleeps))
+    }
+
+    pub fn view(&mut self, now: Now) -> View {
+        self.core.view(now)
+    }
+}
