@@ -68,7 +68,10 @@ impl Header {
             let entry = table.checked_add(entry_size.checked_mul(index)?)?;
             let offset = u64_at(bytes, entry.checked_add(0x08)?)?;
             let size = u64_at(bytes, entry.checked_add(0x20)?)?;
-            end = end.max(usize::try_from(offset.checked_add(size)?).ok()?);
+            // A segment without bytes in the file may claim any offset there.
+            if size > 0 {
+                end = end.max(usize::try_from(offset.checked_add(size)?).ok()?);
+            }
         }
         Some(Self { machine: u16_at(bytes, 0x12)?, end })
     }
@@ -107,6 +110,17 @@ pub(crate) mod tests {
         let installer = Installer::new(Arch::X86_64, &executable(Arch::X86_64, b"code")).unwrap();
         assert!(installer.bytes.ends_with(b"code"));
         assert_eq!(installer.bytes[0x28..0x30], [0; 8]);
+    }
+
+    #[test]
+    fn segment_without_bytes_in_the_file_adds_none() {
+        let mut bytes = executable(Arch::X86_64, b"code");
+        // A second entry: an arena at an offset far behind the end of the file.
+        bytes[0x38..0x3a].copy_from_slice(&2u16.to_le_bytes());
+        let arena = [[0; 0x08], 0x9_0000u64.to_le_bytes(), [0; 8], [0; 8], 0u64.to_le_bytes(), [0; 8], [0; 8]].concat();
+        bytes.splice(0x78..0x78, arena);
+        bytes[0x60..0x68].copy_from_slice(&(0x78 + 0x38 + 4u64).to_le_bytes());
+        assert!(Installer::new(Arch::X86_64, &bytes).unwrap().bytes.ends_with(b"code"));
     }
 
     #[test]
