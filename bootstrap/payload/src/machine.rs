@@ -6,7 +6,8 @@ use pitcrew_plan::{
     request::Request,
     retry::{Backoff, Trial},
     step::Facts,
-    text::{Text, lines},
+    text::Text,
+    transfer::cause,
 };
 
 use crate::sys::{
@@ -63,8 +64,7 @@ impl Machine<'_> {
         }
         let exit = process::run(self.environment, whole.bytes(), input, &self.output, self.until);
         self.detail.clear();
-        let said = lines(self.said()).filter(|line| !line.trim_ascii().is_empty());
-        for byte in said.last().unwrap_or_default().iter().take(200) {
+        for byte in cause(self.said()).iter().take(200) {
             self.detail.put(&[if byte.is_ascii_graphic() { *byte } else { b' ' }]);
         }
         exit

@@ -117,6 +117,22 @@ pub fn outcome(exit: u32, output: &[u8]) -> Trial<()> {
     }
 }
 
+/// The line of a program's output that tells best why it failed: an error of curl's, which goes on
+/// to explain itself, or a status other than success, else the last one that is not empty.
+pub fn cause(output: &[u8]) -> &[u8] {
+    let mut cause: &[u8] = b"";
+    let mut is_found = false;
+    for line in lines(output) {
+        let line = line.trim_ascii();
+        let is_telling = line.starts_with(b"curl: (") || line.starts_with(b"HTTP/") && after(line, b" 200").is_none();
+        if is_telling || !is_found && !line.is_empty() {
+            cause = line;
+            is_found |= is_telling;
+        }
+    }
+    cause
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,10 +193,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_line_that_tells_is_found_among_the_others() {
+        for (output, expected) in [
+            (
+                "curl: (60) SSL certificate problem\nMore details here\n\nlearn more\n",
+                "curl: (60) SSL certificate problem",
+            ),
+            ("HTTP/1.1 503 Slow Down\r\nDate: x\r\n\r\n", "HTTP/1.1 503 Slow Down"),
+            ("  HTTP/1.1 404 Not Found\n  Connection: close\n", "HTTP/1.1 404 Not Found"),
+            ("HTTP/1.1 200 OK\nContent-Length: 3\n\ncurl: (18) transfer closed", "curl: (18) transfer closed"),
+            ("Reading package lists...\nE: Unable to locate package\n\n", "E: Unable to locate package"),
+            ("", ""),
+        ] {
+            assert_eq!(cause(output.as_bytes()), expected.as_bytes(), "{output:?}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn any_output_has_an_outcome(exit: u32, output: Vec<u8>) {
-            let _ = outcome(exit, &output);
+            let _ = (outcome(exit, &output), cause(&output));
         }
     }
 }

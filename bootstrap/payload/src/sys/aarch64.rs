@@ -11,7 +11,6 @@ pub(super) mod number {
     pub(crate) const RENAMEAT: usize = 38;
     pub(crate) const OPENAT: usize = 56;
     pub(crate) const CLOSE: usize = 57;
-    pub(crate) const PIPE2: usize = 59;
     pub(crate) const LSEEK: usize = 62;
     pub(crate) const READ: usize = 63;
     pub(crate) const WRITE: usize = 64;
@@ -31,6 +30,7 @@ pub(super) mod number {
     pub(crate) const EXECVE: usize = 221;
     pub(crate) const WAIT4: usize = 260;
     pub(crate) const GETRANDOM: usize = 278;
+    pub(crate) const MEMFD_CREATE: usize = 279;
 }
 
 /// Enters the kernel with three arguments.

@@ -84,8 +84,13 @@ impl File {
 
     /// Bytes in the file.
     pub fn size(&self) -> usize {
+        self.seek(0, 2)
+    }
+
+    /// Moves to `offset` from the beginning (`whence` 0) or the end (2); the new place.
+    pub(super) fn seek(&self, offset: usize, whence: usize) -> usize {
         // SAFETY: the call takes numbers only.
-        checked(unsafe { call3(number::LSEEK, self.0, 0, 2) }).unwrap_or_default()
+        checked(unsafe { call3(number::LSEEK, self.0, offset, whence) }).unwrap_or_default()
     }
 
     /// Waits until what was written is on the disk.

@@ -14,7 +14,6 @@ const CHILD_SIGNAL: u64 = 1 << (SIGCHLD - 1);
 const BLOCK: usize = 0;
 const UNBLOCK: usize = 1;
 const NO_HANG: usize = 1;
-const CLOSE_ON_EXEC: usize = 0o2_000_000;
 
 /// Milliseconds between asking a child to end and ending it.
 const PATIENCE_MS: u64 = 5000;
@@ -42,8 +41,6 @@ fn change_child_signal(how: usize) {
 /// The answer is its exit status as a shell would say it: 127 when it cannot be executed, 128 and
 /// the signal's number when it was killed, as it is, with all that it started, when it has not
 /// ended at `until` (monotonic milliseconds).
-///
-/// `input` must fit into a pipe, 64 KiB.
 pub fn run(environment: Environment, command: &[u8], input: &[u8], output: &File, until: u64) -> u32 {
     let mut arguments = [0; 24];
     // One pointer stays null: it ends the list.
@@ -51,21 +48,20 @@ pub fn run(environment: Environment, command: &[u8], input: &[u8], output: &File
         *pointer = argument.as_ptr() as usize;
     }
 
-    let mut ends = [0_u32; 2];
-    // SAFETY: the pointer is to two descriptors that live through the call.
-    if unsafe { call3(number::PIPE2, ends.as_mut_ptr() as usize, CLOSE_ON_EXEC, 0) } < 0 {
+    // A file rather than a pipe: wget opens its standard input by name, which it does to files only.
+    // SAFETY: the name ends in NUL and lives through the call; 1 is `MFD_CLOEXEC`.
+    let Some(stdin) = checked(unsafe { call3(number::MEMFD_CREATE, c"".as_ptr() as usize, 1, 0) }).map(File) else {
         return 127;
-    }
-    let [reading, writing] = ends.map(|end| File(end as usize));
-    _ = writing.write(input);
-    drop(writing);
+    };
+    _ = stdin.write(input);
+    stdin.seek(0, 0);
 
     change_child_signal(BLOCK);
     // SAFETY: without flags this is fork: the child goes on here with copies of all memory.
     let Some(child) = checked(unsafe { call5(number::CLONE, SIGCHLD, 0, 0, 0, 0) }) else { return 127 };
     if child == 0 {
         change_child_signal(UNBLOCK);
-        for (from, to) in [(&reading, 0), (output, 1), (output, 2)] {
+        for (from, to) in [(&stdin, 0), (output, 1), (output, 2)] {
             // SAFETY: the call takes numbers only.
             unsafe { call3(number::DUP3, from.0, to, 0) };
         }

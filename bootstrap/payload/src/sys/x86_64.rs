@@ -29,8 +29,8 @@ pub(super) mod number {
     pub(crate) const UNLINKAT: usize = 263;
     pub(crate) const RENAMEAT: usize = 264;
     pub(crate) const DUP3: usize = 292;
-    pub(crate) const PIPE2: usize = 293;
     pub(crate) const GETRANDOM: usize = 318;
+    pub(crate) const MEMFD_CREATE: usize = 319;
 }
 
 /// Enters the kernel with three arguments.
