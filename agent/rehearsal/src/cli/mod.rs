@@ -41,14 +41,16 @@ pub fn systemctl(args: &SystemctlArgs) -> ExitCode {
     crate::crew::systemctl(&args.words)
 }
 
-/// Waits for ctrl-c or SIGTERM, so that what was started is ended in either case.
+/// Waits for ctrl-c, SIGTERM or a terminal that is closed, so that what was started is ended in every case.
 async fn interruption() -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminated = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut hung_up = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
     tokio::select! {
         biased;
         interrupted = tokio::signal::ctrl_c() => interrupted.context("waiting for ctrl-c"),
         _ = terminated.recv() => Ok(()),
+        _ = hung_up.recv() => Ok(()),
     }
 }
 

@@ -44,6 +44,9 @@ impl Stage {
         for district in 0..DISTRICTS {
             let plan = options.plan(district);
             let world = Arc::new(World::new(&plan, WorldClock::real(), Some(home.path()), timeline.clone()));
+            if !has_free_instances(&*net, &world).await {
+                continue;
+            }
             let mut servers = JoinSet::new();
             match endpoint::open(&*net, Arc::clone(&world), world.addresses.aws, Origin::Aws).await {
                 Ok(endpoint) => servers.spawn(serve(Arc::clone(&world), "the AWS endpoint", endpoint)),
@@ -87,6 +90,16 @@ impl Stage {
             home.disable_cleanup(true);
         }
     }
+}
+
+/// Whether nobody listens where the applications are to: a rehearsal that was killed may have left some running.
+async fn has_free_instances(net: &dyn Net, world: &World) -> bool {
+    for seat in &world.seats {
+        if net.listen(seat.application).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 async fn balance(

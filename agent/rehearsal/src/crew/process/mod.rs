@@ -186,3 +186,6 @@ async fn stop(mut child: Child) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
