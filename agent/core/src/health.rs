@@ -53,9 +53,11 @@ impl Health {
 
     /// Why not, in words; the first probe that does not pass.
     pub(crate) fn complaint(&self) -> Option<String> {
-        self.probes.iter().find(|(_, probe)| probe.passing != Some(true)).map(|(name, probe)| match &probe.reason {
-            Some(reason) => format!("probe `{name}`: {reason}"),
-            None => format!("probe `{name}` has not answered yet"),
+        let (name, probe) = self.probes.iter().find(|(_, probe)| probe.passing != Some(true))?;
+        Some(match (&probe.reason, probe.passing) {
+            (Some(reason), _) => format!("probe `{name}`: {reason}"),
+            (None, None) => format!("probe `{name}` has not answered yet"),
+            (None, Some(_)) => format!("probe `{name}` passes, but not often enough yet"),
         })
     }
 

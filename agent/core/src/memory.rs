@@ -149,6 +149,12 @@ impl TakenOut {
         self.settles_at = now.after(SETTLES_WITHIN);
     }
 
+    /// The change that was `sent` was made, at the latest `now`: the deregistration delay counts from then.
+    pub(crate) fn took_effect(&mut self, change: Change, sent: Instant, now: Instant) {
+        self.targets.iter_mut().filter(|(_, at)| *at >= sent).for_each(|(_, at)| *at = now);
+        self.unsettle(change, now);
+    }
+
     fn remember(&mut self, target: &Target, at: Instant) {
         match self.targets.iter_mut().find(|(taken, _)| taken == target) {
             Some((_, since)) => *since = at,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::asks::Ask;
 use crate::core::Core;
 use crate::ids::TargetGroupArn;
-use crate::memory::Change;
+use crate::memory::{Change, TakenOut};
 use crate::time::{Instant, Now, Spoken};
 use crate::traffic::Traffic;
 use crate::wire::{Action, Failure, FailureKind, GroupFacts, Observation, Target, TargetState};
@@ -217,23 +217,20 @@ impl Core {
         if self.asks.is_under_way(&Ask::Change(group.clone())) {
             return BTreeSet::new();
         }
-        let Some((asked, observed)) = self.groups.fresh_and_asked(group, self.wanted_since) else {
+        let Some(observed) = self.groups.fresh(group, self.wanted_since) else {
             self.look(now, group, Duration::ZERO, actions);
             return BTreeSet::new();
         };
-        let mut registered: Vec<Target> =
-            observed.own.iter().filter(|(_, state)| state.is_registered()).map(|(target, _)| target.clone()).collect();
-        let taken = self.memory.taken_out.get(group);
-        let unsettled = taken.filter(|taken| asked < taken.settles_at);
+        let unsettled = self.unsettled(group);
         let is_unsettled = unsettled.is_some();
-        // Whatever is seen, an earlier register call may have put them back.
-        if let Some(taken) = unsettled.filter(|taken| taken.latest != Change::Deregistered) {
-            registered.extend(taken.targets.iter().map(|(target, _)| target.clone()));
-            registered.sort();
-            registered.dedup();
-        }
-        let draining: BTreeSet<u16> =
-            observed.own.keys().filter(|target| !registered.contains(target)).map(|target| target.port).collect();
+        let is_in = |target: &Target| {
+            // Whatever is seen, an earlier register call may have put it back.
+            let perhaps = unsettled.filter(|taken| taken.latest != Change::Deregistered);
+            observed.own.get(target).is_some_and(TargetState::is_registered)
+                || perhaps.is_some_and(|taken| taken.since(target).is_some())
+        };
+        let (registered, out): (Vec<Target>, Vec<Target>) = self.own(group).into_iter().partition(is_in);
+        let draining: BTreeSet<u16> = out.iter().map(|target| target.port).collect();
         let spared = self.settings.keep_last_healthy
             && wanted.is_out_for_deployments_only()
             && observed.peers > 0
@@ -278,12 +275,12 @@ impl Core {
             self.look(now, group, LOOK_IDLE, actions);
             return;
         }
-        let Some((asked, observed)) = self.groups.fresh_and_asked(group, self.wanted_since) else {
+        let Some(observed) = self.groups.fresh(group, self.wanted_since) else {
             self.look(now, group, Duration::ZERO, actions);
             return;
         };
         let registered = |target: &Target| observed.own.get(target).is_some_and(TargetState::is_registered);
-        let settled = asked >= taken.settles_at;
+        let settled = self.unsettled(group).is_none();
         // Whatever is seen, the deregister call may have taken them out.
         let all = !settled && taken.latest != Change::Registered;
         let targets = taken.targets.iter().map(|(target, _)| target);
@@ -339,13 +336,25 @@ impl Core {
     }
 
     fn is_draining(&self, now: Instant) -> bool {
-        self.groups.seen.iter().any(|(group, seen)| {
-            let mut own = seen.observed.iter().flat_map(|(_, observation)| observation.own.keys());
-            own.any(|target| match self.standing(now, group, target) {
+        self.groups.seen.keys().any(|group| {
+            self.own(group).iter().any(|target| match self.standing(now, group, target) {
                 Standing::Draining { .. } => true,
                 Standing::Unseen | Standing::Registered(_) | Standing::Drained => false,
             })
         })
+    }
+
+    /// What was taken from a group, as long as the latest look at it may be older than the latest change.
+    fn unsettled(&self, group: &TargetGroupArn) -> Option<&TakenOut> {
+        let (asked, _) = self.groups.fresh_and_asked(group, self.wanted_since)?;
+        self.memory.taken_out.get(group).filter(|taken| asked < taken.settles_at)
+    }
+
+    /// This instance's targets in a group: those that are seen there, and those that may only not be seen.
+    fn own(&self, group: &TargetGroupArn) -> BTreeSet<Target> {
+        let seen = self.groups.fresh(group, self.wanted_since).into_iter().flat_map(|observed| observed.own.keys());
+        let taken = self.unsettled(group).into_iter().flat_map(|taken| taken.targets.iter().map(|(target, _)| target));
+        seen.chain(taken).cloned().collect()
     }
 
     /// How one of this instance's targets stands. Only what was asked since traffic is wanted as it is counts.
@@ -353,10 +362,12 @@ impl Core {
         let Some(observed) = self.groups.fresh(group, self.wanted_since) else {
             return Standing::Unseen;
         };
-        match observed.own.get(target) {
-            None => Standing::Drained,
-            Some(state) if state.is_registered() => Standing::Registered(state.clone()),
-            Some(_) => self.draining(now, group, target),
+        let unsettled = self.unsettled(group).filter(|taken| taken.since(target).is_some());
+        match (observed.own.get(target), unsettled.map(|taken| taken.latest)) {
+            (Some(state), _) if state.is_registered() => Standing::Registered(state.clone()),
+            (_, Some(Change::Deregistering | Change::Registering | Change::Registered)) => Standing::Unseen,
+            (Some(_), None) | (_, Some(Change::Deregistered)) => self.draining(now, group, target),
+            (None, None) => Standing::Drained,
         }
     }
 
@@ -364,9 +375,8 @@ impl Core {
     /// requests have had time to stop and no connection was open for the quiet period.
     fn draining(&self, now: Instant, group: &TargetGroupArn, target: &Target) -> Standing {
         let seen = self.groups.seen.get(group).and_then(|seen| seen.draining_since.get(target)).copied();
-        let since = seen.unwrap_or(now);
         let taken = self.memory.taken_out.get(group);
-        let began = taken.and_then(|taken| taken.since(target)).map_or(since, |taken| taken.max(since));
+        let began = seen.max(taken.and_then(|taken| taken.since(target))).unwrap_or(now);
         let settled_at = began.after(self.settings.settle);
         let delay = taken.map_or_else(|| self.groups.delay(group), |taken| taken.deregistration_delay);
         let port = self.groups.ports.get(&target.port).copied().unwrap_or_default();
@@ -409,11 +419,10 @@ impl Core {
         if self.groups.is_spared(group) {
             return Some("no other target is healthy, waiting for one (keep_last_healthy)".into());
         }
-        let targets: Vec<Target> = match self.groups.fresh(group, self.wanted_since) {
-            None => return Some("not seen yet".into()),
-            Some(observed) => observed.own.keys().cloned().collect(),
-        };
-        targets.iter().find_map(|target| match self.standing(now, group, target) {
+        if self.groups.fresh(group, self.wanted_since).is_none() {
+            return Some("not seen yet".into());
+        }
+        self.own(group).iter().find_map(|target| match self.standing(now, group, target) {
             Standing::Drained => None,
             Standing::Unseen => Some("not seen yet".into()),
             Standing::Registered(state) => Some(format!("port {} still {state}", target.port)),
@@ -576,13 +585,11 @@ impl Core {
         answer: Result<(), Failure>,
     ) {
         let ask = Ask::Change(group.clone());
-        if self.asks.answered(&ask, now, answer.as_ref().err()).is_none() {
-            return;
-        }
+        let Some(sent) = self.asks.answered(&ask, now, answer.as_ref().err()) else { return };
         self.groups.outdate(group, now);
         let taken = self.memory.taken_out.get_mut(group);
         match answer.map_err(|failure| failure.kind) {
-            Ok(()) => taken.into_iter().for_each(|taken| taken.unsettle(change, now)),
+            Ok(()) => taken.into_iter().for_each(|taken| taken.took_effect(change, sent, now)),
             Err(FailureKind::Unavailable) => taken.into_iter().for_each(|taken| taken.unsettle(taken.latest, now)),
             Err(FailureKind::NotFound) => self.forget_if_gone(&ask, group),
             Err(FailureKind::Throttled | FailureKind::Denied | FailureKind::Invalid) => {}

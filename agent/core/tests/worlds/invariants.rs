@@ -162,7 +162,7 @@ impl World<'_> {
                         let quiet = millis(self.settings.quiet_period);
                         self.scenario.countable
                             && self.t >= since + millis(self.settings.settle) + quiet
-                            && !self.was_open(target.port, self.t.saturating_sub(quiet - COUNTED_EVERY), self.t)
+                            && !self.was_open(n, target.port, self.t.saturating_sub(quiet - COUNTED_EVERY), self.t)
                     }
                 };
                 self.hold(Invariant::DrainedBeforeDone, drained, || {

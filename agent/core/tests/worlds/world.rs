@@ -85,7 +85,8 @@ pub struct World<'a> {
     down_until: u64,
     /// An open deployment has stopped the application.
     pub stopped: bool,
-    requests: Vec<(u16, u64, u64)>,
+    /// Group, port, and from when to when.
+    requests: Vec<(usize, u16, u64, u64)>,
     pub deployments: Vec<Deployment>,
     crash: Option<(bool, usize, u64)>,
     under_way: usize,
@@ -203,9 +204,10 @@ impl<'a> World<'a> {
         self.application.iter().rev().find(|(since, _)| *since <= t).is_none_or(|(_, up)| *up)
     }
 
-    /// Whether a connection was open on `port` at any time between the two.
-    pub fn was_open(&self, port: u16, from: u64, to: u64) -> bool {
-        self.requests.iter().any(|(p, begin, end)| *p == port && *begin < to && *end > from)
+    /// Whether a connection of this group was open on `port` at any time between the two.
+    pub fn was_open(&self, group: usize, port: u16, from: u64, to: u64) -> bool {
+        let mut requests = self.requests.iter().filter(|(g, p, ..)| (*g, *p) == (group, port));
+        requests.any(|(.., begin, end)| *begin < to && *end > from)
     }
 
     fn at(&mut self, t: u64, happening: Happening) {
@@ -344,12 +346,9 @@ impl<'a> World<'a> {
             }
             Turn::LongRequest { port, lasts } => {
                 let t = self.t;
-                if self
-                    .groups
-                    .iter()
-                    .any(|group| group.targets().any(|at| at.port == port && group.is_registered(at, t)))
-                {
-                    self.requests.push((port, t, t + lasts));
+                let holds = |group: &Group| group.targets().any(|at| at.port == port && group.is_registered(at, t));
+                if let Some(group) = self.groups.iter().position(holds) {
+                    self.requests.push((group, port, t, t + lasts));
                 }
                 Ok(())
             }
@@ -417,14 +416,16 @@ impl<'a> World<'a> {
             return;
         }
         for port in self.groups[group].deregister(targets, t, by) {
-            // What is in flight goes on for a while, and a request that was on its way may still come.
+            // What is in flight goes on for a while, and a request that was on its way may still come; the balancer
+            // cuts both when the deregistration delay is over.
+            let cut = t + self.groups[group].plan.delay;
             let longest = if self.random(2) == 0 { 500 } else { 12_000 };
             let lasts = self.random(longest);
-            self.requests.push((port, t, t + lasts));
+            self.requests.push((group, port, t, cut.min(t + lasts)));
             if self.random(3) == 0 {
-                let begin = t + self.random(4_500);
+                let begin = cut.min(t + self.random(4_500));
                 let lasts = 500 + self.random(3_000);
-                self.requests.push((port, begin, begin + lasts));
+                self.requests.push((group, port, begin, cut.min(begin + lasts)));
             }
         }
     }
@@ -529,7 +530,8 @@ impl<'a> World<'a> {
         let registered =
             |group: &&Group| group.targets().any(|target| target.port == port && group.is_registered(target, self.t));
         let in_service = self.groups.iter().filter(registered).count();
-        in_service + self.requests.iter().filter(|(p, from, to)| *p == port && *from <= self.t && self.t < *to).count()
+        in_service
+            + self.requests.iter().filter(|(_, p, from, to)| *p == port && *from <= self.t && self.t < *to).count()
     }
 
     fn arrives(&mut self, run: u32, action: Action, answer_after: Option<u64>) {
