@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufRead
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::Command;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::dirs;
 use crate::crew::services::SOCKET_VARIABLE;
@@ -26,6 +26,9 @@ use crate::timeline::Happening;
 
 /// How much output is held while a script runs; more than CodeDeploy keeps, less than a runaway script writes.
 const HELD: usize = 1 << 20;
+
+/// How long the output of a script that timed out is still read once it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// An outcome without a process.
 pub(super) fn broken(why: String) -> ScriptOutcome {
@@ -96,6 +99,9 @@ pub(super) async fn run(job: ScriptJob, environment: BTreeMap<String, String>) -
             }
             // A script that traps TERM is waited for: this host agent never sends KILL.
             let status = child.wait().await.ok();
+            let last_words = async { while readers.join_next().await.is_some() {} };
+            // Children that ignore TERM may keep the output open: what they say later is not waited for.
+            let _ = timeout(LAST_WORDS, last_words).await;
             (ScriptCode::ScriptTimedOut, status.and_then(exit_code))
         }
     };
