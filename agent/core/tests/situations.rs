@@ -9,7 +9,13 @@ mod stage;
 mod deployments;
 #[path = "situations/draining.rs"]
 mod draining;
+#[path = "situations/leaving.rs"]
+mod leaving;
 #[path = "situations/operator.rs"]
 mod operator;
 #[path = "situations/table.rs"]
 mod table;
+#[path = "situations/trouble.rs"]
+mod trouble;
+#[path = "situations/view.rs"]
+mod view;

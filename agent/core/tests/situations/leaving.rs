@@ -1,0 +1,218 @@
+//! An instance that is taken away, and what its deployments hear of it.
+
+use pitcrew_core::leaving::Stage as Step;
+use pitcrew_core::lifecycle::LifecycleEvent as E;
+use pitcrew_core::notice::NoticeKind;
+use pitcrew_core::settings::{OnAdvice, OnNotice, Settings};
+use pitcrew_core::view::State;
+use pitcrew_core::wire::{FailureKind, Owner, Verdict};
+
+use crate::stage::{Api, Stage, assert_done, assert_says, secs};
+
+fn settings() -> Settings {
+    Settings { owner: Some(Owner::Pitcrew), ..Settings::default() }
+}
+
+#[test]
+fn a_notice_takes_the_instance_out_and_goes_through_every_step() {
+    let mut stage = Stage::with(Settings { remove_tags: true, ..settings() }).group("web", &[8080]).running();
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    assert_says(&stage.sentence(), "leaving (spot-terminate, 120 s left):");
+    stage.pass(secs(1));
+    assert!(stage.ports_in("web").is_empty());
+    stage.pass(secs(10));
+    assert_eq!(stage.memory().leaving.as_ref().unwrap().stage, Step::Done);
+    assert_eq!(stage.announced, ["leaving: spot-terminate", "left after 7.3 s"]);
+    assert_says(&stage.sentence(), "left (spot-terminate): out of traffic");
+    stage.pass(secs(600));
+    assert_eq!(stage.registered(), 0);
+}
+
+#[test]
+fn a_notice_seen_twice_is_one_notice() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    let notice = stage.notice(NoticeKind::SpotStop, Some(secs(120)));
+    stage.step(pitcrew_core::wire::Event::NoticeSeen { notice });
+    assert_eq!(stage.view().notices.len(), 1);
+    stage.notice(NoticeKind::AutoScaling, Some(secs(30)));
+    assert_eq!(stage.view().leaving_in_ms, Some(30_000), "the earliest end counts");
+    stage.pass(secs(60));
+    assert_eq!(stage.announced.len(), 2);
+}
+
+#[test]
+fn a_leaving_instance_takes_even_the_last_healthy_target_out() {
+    let mut stage = Stage::new().group("web", &[8080]).peers(2, 0).running();
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    stage.pass(secs(1));
+    assert!(stage.ports_in("web").is_empty());
+}
+
+#[test]
+fn a_drain_that_does_not_fit_is_cut_short_and_said() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.connections.insert(8080, Some(1));
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(40)));
+    stage.pass(secs(39));
+    assert_says(&stage.announced[1], "but the drain was cut short (0 of 1 target groups out; web: draining port 8080");
+}
+
+#[test]
+fn a_step_that_fails_for_good_is_skipped_and_said() {
+    let table = [
+        (Api::DrainScripts, FailureKind::Invalid),
+        (Api::RemoveTags, FailureKind::Denied),
+        (Api::Release, FailureKind::NotFound),
+        (Api::Release, FailureKind::Unavailable),
+        (Api::DrainScripts, FailureKind::Unavailable),
+        (Api::Deregister, FailureKind::Denied),
+    ];
+    for (api, kind) in table {
+        let mut stage = Stage::with(Settings { remove_tags: true, ..settings() }).group("web", &[8080]).running();
+        stage.fail(api, 1000, kind);
+        stage.notice(NoticeKind::SpotTerminate, Some(secs(60)));
+        stage.pass(secs(61));
+        assert_eq!(stage.memory().leaving.as_ref().unwrap().stage, Step::Done, "{api:?}");
+        assert_says(stage.announced.last().unwrap(), "but ");
+    }
+}
+
+#[test]
+fn a_step_that_fails_for_a_moment_is_tried_again() {
+    for api in [Api::DrainScripts, Api::RemoveTags, Api::Release] {
+        let mut stage = Stage::with(Settings { remove_tags: true, ..settings() }).group("web", &[8080]).running();
+        stage.fail(api, 2, FailureKind::Unavailable);
+        stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+        stage.pass(secs(30));
+        assert!(stage.announced[1].starts_with("left after") && !stage.announced[1].contains("but"), "{api:?}");
+    }
+}
+
+#[test]
+fn hibernation_and_shutdown_leave_within_their_own_budgets() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.notice(NoticeKind::SpotHibernate, None);
+    assert_eq!(stage.view().leaving_in_ms, Some(10_000));
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.notice(NoticeKind::Scheduled, None);
+    assert_eq!(stage.view().leaving_in_ms, Some(120_000));
+}
+
+#[test]
+fn hooks_of_a_leaving_instance_succeed_at_once_but_for_the_one_before_the_stop() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.connections.insert(8080, Some(1));
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    let stop = stage.hook("d-1", E::ApplicationStop);
+    stage.pass(secs(10));
+    assert_says(stage.said(stop).last().unwrap(), "leaving: 0 of 1 target groups out; web: draining port 8080");
+    stage.connections.insert(8080, Some(0));
+    assert_done(&stage.wait(stop).1);
+    for event in [E::BeforeInstall, E::AfterInstall, E::ApplicationStart, E::ValidateService] {
+        let call = stage.hook("d-1", event);
+        let (took, answer) = stage.wait(call);
+        assert_eq!((took, answer.sentence.as_str()), (secs(0), "leaving: not returned to traffic"), "{event}");
+    }
+    assert!(stage.memory().leases.is_empty());
+    assert_eq!(stage.registered(), 0);
+}
+
+#[test]
+fn a_hook_that_waits_is_answered_when_the_notice_comes() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    assert_done(&stage.run("d-1", E::BeforeInstall));
+    stage.app_is_well = false;
+    let call = stage.hook("d-1", E::ValidateService);
+    stage.pass(secs(10));
+    stage.notice(NoticeKind::SpotStop, Some(secs(120)));
+    assert_says(&stage.answer(call).unwrap().sentence, "leaving: not returned to traffic");
+    let cancelled = stage.hook("d-2", E::BeforeInstall);
+    stage.abandon(cancelled);
+}
+
+#[test]
+fn a_leaving_instance_refuses_deployments_where_the_operator_says_so() {
+    let settings = Settings { on_notice: OnNotice::Refuse, ..settings() };
+    let mut stage = Stage::with(settings).group("web", &[8080]).running();
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    for event in [E::ApplicationStop, E::ValidateService] {
+        let answer = stage.run("d-1", event);
+        assert_eq!((answer.verdict, answer.verdict.exit_status()), (Verdict::Refused, 77));
+    }
+    assert!(stage.memory().leases.is_empty());
+}
+
+#[test]
+fn a_withdrawn_notice_changes_nothing_unless_the_operator_says_so() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    let notice = stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    stage.pass(secs(20));
+    stage.withdraw(notice);
+    stage.pass(secs(200));
+    assert!(stage.ports_in("web").is_empty());
+
+    let settings = Settings { return_when_withdrawn: true, ..settings() };
+    let mut stage = Stage::with(settings).group("web", &[8080]).running();
+    let notice = stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    stage.pass(secs(20));
+    stage.withdraw(notice);
+    stage.pass(secs(20));
+    assert_eq!(stage.ports_in("web"), [8080]);
+    assert_eq!(stage.view().state, State::Serving);
+}
+
+#[test]
+fn a_withdrawn_notice_does_not_return_traffic_into_a_deployment() {
+    let settings = Settings { return_when_withdrawn: true, ..settings() };
+    let mut stage = Stage::with(settings).group("web", &[8080]).running();
+    let notice = stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    assert_done(&stage.run("d-1", E::ApplicationStop));
+    assert_done(&stage.run("d-1", E::BeforeInstall));
+    stage.withdraw(notice);
+    stage.pass(secs(20));
+    assert!(stage.ports_in("web").is_empty(), "its application is being replaced");
+    assert_done(&stage.run("d-1", E::ValidateService));
+    assert_eq!(stage.ports_in("web"), [8080]);
+}
+
+#[test]
+fn a_stop_of_the_unit_is_over_with_its_next_start() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.notice(NoticeKind::Shutdown, Some(secs(90)));
+    stage.pass(secs(20));
+    assert!(stage.ports_in("web").is_empty());
+    stage.restart();
+    stage.pass(secs(20));
+    assert_eq!(stage.ports_in("web"), [8080]);
+}
+
+#[test]
+fn a_restart_does_not_forget_that_the_instance_leaves() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    stage.pass(secs(3));
+    stage.restart();
+    assert_eq!(stage.view().state, State::Leaving);
+    stage.pass(secs(30));
+    assert_eq!(stage.announced.len(), 2, "noticed once, left once: {:?}", stage.announced);
+    stage.restart();
+    stage.pass(secs(30));
+    assert_eq!(stage.announced.len(), 2, "left once");
+    assert_eq!(stage.registered(), 0);
+}
+
+#[test]
+fn advice_is_shown_ignored_or_followed() {
+    for (on_rebalance, state, shown) in [
+        (OnAdvice::Mark, State::Serving, true),
+        (OnAdvice::Ignore, State::Serving, false),
+        (OnAdvice::Drain, State::Leaving, false),
+    ] {
+        let mut stage = Stage::with(Settings { on_rebalance, ..settings() }).group("web", &[8080]).running();
+        let notice = stage.notice(NoticeKind::Rebalance, Some(secs(0)));
+        stage.pass(secs(5));
+        assert_eq!((stage.view().state, stage.view().at_risk.is_some()), (state, shown), "{on_rebalance:?}");
+        stage.withdraw(notice);
+        assert!(stage.view().at_risk.is_none());
+    }
+}

@@ -1,0 +1,118 @@
+//! What the core shows of itself, sentence by sentence.
+
+use pitcrew_core::lifecycle::LifecycleEvent as E;
+use pitcrew_core::time::WallTime;
+use pitcrew_core::view::State;
+use pitcrew_core::wire::TargetState;
+
+use crate::stage::{Stage, assert_done, assert_says, secs};
+
+#[test]
+fn an_instance_that_serves_says_where() {
+    let mut stage = Stage::new().running();
+    assert_eq!((stage.view().state, stage.sentence().as_str()), (State::Serving, "in no target group"));
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    assert_eq!(stage.sentence(), "in traffic: healthy in 1 of 1 target group");
+    let mut stage = Stage::new().group("admin", &[9000]).group("web", &[8080]).running();
+    assert_eq!(stage.sentence(), "in traffic: healthy in 2 of 2 target groups");
+    let view = stage.view();
+    assert!(view.settled && view.healthy && view.deployments.is_empty() && view.ended.is_empty());
+    assert_eq!(view.targets.len(), 2);
+    assert_eq!(view.targets[0].balancer, Some(TargetState::Healthy));
+    assert_eq!(view.targets[0].standing, "healthy");
+    assert_eq!(view.probes[0].passing, Some(true));
+    assert_eq!(view.probes[0].answered_ms, Some(0));
+}
+
+#[test]
+fn before_the_first_probe_the_instance_starts() {
+    let mut stage = Stage::new().group("web", &[8080]);
+    stage.probes_answer = false;
+    let mut stage = stage.running();
+    assert_eq!(stage.view().state, State::Starting);
+    assert_eq!(stage.sentence(), "starting: probe `app` has not answered yet");
+}
+
+#[test]
+fn an_unhealthy_application_in_traffic_is_left_to_the_balancer_and_said() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.app_is_well = false;
+    stage.pass(secs(70));
+    assert_eq!(stage.view().state, State::Unhealthy);
+    assert_eq!(stage.sentence(), "unhealthy: probe `app`: connection refused");
+    assert_eq!(stage.ports_in("web"), [8080]);
+    assert_eq!(stage.view().targets[0].standing, "unhealthy (Target.FailedHealthChecks)");
+    stage.app_is_well = true;
+    stage.pass(secs(1));
+    assert_eq!(stage.sentence(), "unhealthy: probe `app` passes, but not often enough yet");
+}
+
+#[test]
+fn a_deployment_says_how_far_it_is() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.connections.insert(8080, Some(2));
+    let call = stage.hook("d-1", E::BeforeInstall);
+    assert_says(&stage.sentence(), "deployment d-1: looking for target groups");
+    stage.pass(secs(1));
+    assert_eq!(stage.sentence(), "deployment d-1: 0 of 1 target groups out; web: draining port 8080, settling");
+    assert_eq!(stage.view().targets[0].standing, "draining, settling");
+    stage.pass(secs(9));
+    assert_eq!(stage.view().targets[0].standing, "draining, 2 connections");
+    stage.connections.insert(8080, None);
+    stage.pass(secs(1));
+    assert_eq!(stage.view().targets[0].standing, "draining, connections unknown");
+    let deployment = &stage.view().deployments[0];
+    assert_eq!((deployment.id.as_str(), deployment.silent_ms, deployment.holds_traffic), ("d-1", 11_000, true));
+    stage.connections.insert(8080, Some(0));
+    stage.pass(secs(3));
+    assert!(stage.answer(call).is_some());
+    assert_eq!(stage.sentence(), "deployment d-1: out of traffic");
+    let view = stage.view();
+    assert_eq!((view.state, view.settled), (State::Deploying, true));
+    assert_eq!(view.targets[0].standing, "drained");
+    assert!(view.targets[0].taken_out);
+}
+
+#[test]
+fn the_way_back_is_said_step_by_step() {
+    let mut stage = Stage::new().group("web", &[8080]).delay(secs(3)).running();
+    assert_done(&stage.run("d-1", E::BeforeInstall));
+    stage.pass(secs(40));
+    let call = stage.hook("d-1", E::ValidateService);
+    while !stage.said(call).iter().any(|said| said.contains("port 8080 initial")) {
+        stage.pass(secs(1));
+    }
+    assert_eq!(stage.view().state, State::Returning);
+    assert_eq!(stage.sentence(), "returning to traffic: web: port 8080 initial");
+    assert_done(&stage.wait(call).1);
+    let said = stage.said(call);
+    assert!(said.iter().any(|said| said.contains("port 8080 not registered yet") || said.contains("not seen yet")));
+    assert_eq!(stage.view().ended.len(), 1);
+}
+
+#[test]
+fn a_hold_shows_its_end_and_a_view_survives_the_wire() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.out(Some(secs(600)));
+    let view = stage.view();
+    assert_eq!(view.held_until, Some(Some(WallTime(stage.now().wall.0 + 600_000))));
+    let text = serde_json::to_string(&view).unwrap();
+    assert_eq!(serde_json::from_str::<pitcrew_core::view::View>(&text).unwrap(), view);
+}
+
+#[test]
+fn every_state_has_its_word() {
+    let words = [
+        (State::Starting, "starting"),
+        (State::Serving, "serving"),
+        (State::Returning, "returning"),
+        (State::Deploying, "deploying"),
+        (State::Held, "held"),
+        (State::Unhealthy, "unhealthy"),
+        (State::Leaving, "leaving"),
+    ];
+    for (state, word) in words {
+        assert_eq!(state.word(), word);
+        assert_eq!(serde_json::to_value(state).unwrap(), word);
+    }
+}
