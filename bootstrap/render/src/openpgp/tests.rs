@@ -86,3 +86,16 @@ fn shipped_key_is_the_one_that_amazon_documents() {
     assert_eq!(crate::time::calendar_date(key.created), "2026-06-04");
     assert_eq!(key.expires.map(crate::time::calendar_date).as_deref(), Some("2027-11-25"));
 }
+
+proptest::proptest! {
+    /// A key file or a signature comes from a network: no bytes make the reader panic, none are taken for good.
+    #[test]
+    fn no_bytes_are_too_strange_to_be_refused(
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..600),
+        tag in proptest::sample::select(vec![0x88u8, 0x89, 0x98, 0x99, 0xb4, 0xc2, 0xc6]),
+    ) {
+        let framed: Vec<u8> = [tag].into_iter().chain(bytes).collect();
+        proptest::prop_assert!(PublicKey::parse(&framed).is_err());
+        proptest::prop_assert!(verify(&signer(), &framed, PACKAGE).is_err());
+    }
+}

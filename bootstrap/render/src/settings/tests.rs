@@ -116,3 +116,12 @@ fn fifty_first_tag_and_too_long_ones_are_refused() {
     assert!(parse(&format!("[tags]\n{} = \"\"\n", &long[..129])).unwrap_err().contains("1 to 128"));
     assert!(parse(&format!("[tags]\n{} = \"{}\"\n", &long[..128], &long[..256])).is_ok());
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_settings_or_an_error_that_names_the_file(text in "(\\[|\\]|=|\"|\n|[a-z0-9. ]|ssm|tags|run|version|é){0,60}") {
+        if let Err(error) = parse(&text) {
+            proptest::prop_assert!(error.starts_with("conf/bootstrap.toml:"), "{}", error);
+        }
+    }
+}
