@@ -8,7 +8,7 @@ use crate::ids::CallId;
 use crate::lifecycle::LifecycleEvent;
 use crate::memory::{self, Ended, Ending};
 use crate::settings::OnNotice;
-use crate::targets::Progress;
+use crate::standing::Progress;
 use crate::time::{Instant, Now, Spoken};
 use crate::traffic::{Traffic, Why};
 use crate::wire::{Action, Answer, Failure, HookCall, OperatorRequest, Owner, Verdict};

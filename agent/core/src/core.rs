@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::asks::{Ask, Asks};
 use crate::calls::Call;
+use crate::groups::Groups;
 use crate::health::Health;
 use crate::ids::CallId;
 use crate::memory::{Change, Memory};
 use crate::notice::Notice;
 use crate::settings::Settings;
-use crate::targets::Groups;
 use crate::time::{Instant, Now};
 use crate::traffic::{Traffic, wanted};
 use crate::wire::{Action, Event};

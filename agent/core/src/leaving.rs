@@ -13,7 +13,7 @@ use crate::core::Core;
 use crate::memory::Memory;
 use crate::notice::{Notice, NoticeKind};
 use crate::settings::{OnAdvice, Settings};
-use crate::targets::Progress;
+use crate::standing::Progress;
 use crate::time::{Instant, Now, Spoken};
 use crate::wire::{Action, Failure, Moment};
 

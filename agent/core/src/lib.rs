@@ -7,8 +7,10 @@
 mod asks;
 mod calls;
 mod core;
+mod groups;
 mod health;
 mod leases;
+mod standing;
 mod targets;
 
 pub mod ids;

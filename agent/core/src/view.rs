@@ -10,7 +10,7 @@ use crate::leaving::Stage;
 use crate::lifecycle::LifecycleEvent;
 use crate::memory::{Change, Ended};
 use crate::notice::Notice;
-use crate::targets::{Progress, Standing};
+use crate::standing::{Progress, Standing};
 use crate::time::{Now, Spoken, WallTime};
 use crate::traffic::{Traffic, Why};
 use crate::wire::{Owner, Target, TargetState};

@@ -9,6 +9,8 @@ mod balancer;
 mod codedeploy;
 #[path = "worlds/invariants.rs"]
 mod invariants;
+#[path = "worlds/outside.rs"]
+mod outside;
 #[path = "worlds/sabotage.rs"]
 mod sabotage;
 #[path = "worlds/scenario.rs"]

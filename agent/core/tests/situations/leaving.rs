@@ -1,11 +1,13 @@
 //! An instance that is taken away, and what its deployments hear of it.
 
+use std::time::Duration;
+
 use pitcrew_core::leaving::Stage as Step;
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::settings::{OnAdvice, OnNotice, Settings};
 use pitcrew_core::view::State;
-use pitcrew_core::wire::{FailureKind, Owner, Verdict};
+use pitcrew_core::wire::{Action, Event, FailureKind, Owner, Verdict};
 
 use crate::stage::{Api, Stage, assert_done, assert_says, secs};
 
@@ -32,7 +34,7 @@ fn a_notice_takes_the_instance_out_and_goes_through_every_step() {
 fn a_notice_seen_twice_is_one_notice() {
     let mut stage = Stage::new().group("web", &[8080]).running();
     let notice = stage.notice(NoticeKind::SpotStop, Some(secs(120)));
-    stage.step(pitcrew_core::wire::Event::NoticeSeen { notice });
+    stage.step(Event::NoticeSeen { notice });
     assert_eq!(stage.view().notices.len(), 1);
     stage.notice(NoticeKind::AutoScaling, Some(secs(30)));
     assert_eq!(stage.view().leaving_in_ms, Some(30_000), "the earliest end counts");
@@ -215,4 +217,23 @@ fn advice_is_shown_ignored_or_followed() {
         stage.withdraw(notice);
         assert!(stage.view().at_risk.is_none());
     }
+}
+
+#[test]
+fn a_script_that_ended_is_remembered_over_a_restart_and_one_that_failed_is_said() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    while stage.memory().leaving.as_ref().unwrap().stage != Step::Scripts {
+        stage.pass(Duration::from_millis(10));
+    }
+    stage.step(Event::DrainScriptEnded { name: "10-flush".into(), how: Ok("exited 0 after 1 s".into()) });
+    stage.step(Event::DrainScriptEnded { name: "20-tell".into(), how: Err("exited 3 after 1 s".into()) });
+    stage.restart();
+    let asked = stage.actions.iter().rev().find_map(|(_, action)| match action {
+        Action::RunDrainScripts { ended, .. } => Some(ended.clone()),
+        _ => None,
+    });
+    assert_eq!(asked.unwrap(), ["10-flush", "20-tell"]);
+    stage.pass(secs(10));
+    assert_says(stage.announced.last().unwrap(), "but drain.d/20-tell exited 3 after 1 s");
 }

@@ -22,17 +22,17 @@ const PROBE_EVERY: u64 = 1_000;
 const UNTIL_HEALTHY: u64 = 3_000;
 const EPOCH: u64 = 1_700_000_000_000;
 
-pub fn secs(n: u64) -> Duration {
+pub(crate) fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-pub fn target(port: u16) -> Target {
+pub(crate) fn target(port: u16) -> Target {
     Target { id: "i-1".into(), port, zone: None }
 }
 
 /// The core's calls to the outside that a test can let fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Api {
+pub(crate) enum Api {
     Discover,
     Observe,
     Deregister,
@@ -46,7 +46,7 @@ pub enum Api {
 
 /// How a call goes wrong.
 #[derive(Clone, Copy, Debug)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// An error, and no effect.
     Fails(FailureKind),
     /// An error after `answer`, and the effect after all, so long after the call.
@@ -61,11 +61,11 @@ enum Registration {
 
 /// A target group of the stage.
 #[derive(Debug)]
-pub struct Group {
+pub(crate) struct Group {
     registrations: BTreeMap<Target, Registration>,
     delay: Duration,
-    pub peers: usize,
-    pub healthy_peers: usize,
+    pub(crate) peers: usize,
+    pub(crate) healthy_peers: usize,
 }
 
 #[derive(Debug)]
@@ -74,7 +74,7 @@ enum Due {
     Effect { group: TargetGroupArn, targets: Vec<Target>, register: bool },
 }
 
-pub struct Stage {
+pub(crate) struct Stage {
     settings: Settings,
     core: Core,
     now: u64,
@@ -84,31 +84,31 @@ pub struct Stage {
     replies: BTreeMap<CallId, (u64, Answer)>,
     said: BTreeMap<CallId, Vec<String>>,
     troubles: BTreeMap<Api, (u32, Trouble)>,
-    pub groups: BTreeMap<TargetGroupArn, Group>,
+    pub(crate) groups: BTreeMap<TargetGroupArn, Group>,
     /// Open connections by port; `None`: cannot be counted.
-    pub connections: BTreeMap<u16, Option<usize>>,
-    pub app_is_well: bool,
-    pub probes_answer: bool,
-    pub patience: Duration,
+    pub(crate) connections: BTreeMap<u16, Option<usize>>,
+    pub(crate) app_is_well: bool,
+    pub(crate) probes_answer: bool,
+    pub(crate) patience: Duration,
     /// What CodeDeploy says of a deployment group's traffic.
-    pub owner: Owner,
+    pub(crate) owner: Owner,
     /// What CodeDeploy says of deployments.
-    pub deployments: BTreeMap<DeploymentId, DeploymentState>,
-    pub actions: Vec<(u64, Action)>,
-    pub announced: Vec<String>,
+    pub(crate) deployments: BTreeMap<DeploymentId, DeploymentState>,
+    pub(crate) actions: Vec<(u64, Action)>,
+    pub(crate) announced: Vec<String>,
     /// CodeDeploy does not answer, until [`Stage::speak_up`].
-    pub silent: bool,
+    pub(crate) silent: bool,
     unanswered: Vec<Event>,
     steps_at_once: u32,
 }
 
 impl Stage {
     /// Pitcrew moves traffic; the application has one probe.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Settings { owner: Some(Owner::Pitcrew), ..Settings::default() })
     }
 
-    pub fn with(settings: Settings) -> Self {
+    pub(crate) fn with(settings: Settings) -> Self {
         let settings = Settings { probes: BTreeMap::from([("app".into(), Thresholds::default())]), ..settings };
         let core = Core::new(settings.clone(), Memory::default(), Now::default());
         Self {
@@ -137,19 +137,19 @@ impl Stage {
     }
 
     /// Adds a group that holds this instance at `ports`, beside one healthy peer; 300 s deregistration delay.
-    pub fn group(mut self, name: &str, ports: &[u16]) -> Self {
+    pub(crate) fn group(mut self, name: &str, ports: &[u16]) -> Self {
         let registrations = ports.iter().map(|port| (target(*port), Registration::Registered { since: 0 })).collect();
         let group = Group { registrations, delay: secs(300), peers: 1, healthy_peers: 1 };
         self.groups.insert(name.into(), group);
         self
     }
 
-    pub fn delay(mut self, delay: Duration) -> Self {
+    pub(crate) fn delay(mut self, delay: Duration) -> Self {
         self.groups.values_mut().for_each(|group| group.delay = delay);
         self
     }
 
-    pub fn peers(mut self, peers: usize, healthy: usize) -> Self {
+    pub(crate) fn peers(mut self, peers: usize, healthy: usize) -> Self {
         for group in self.groups.values_mut() {
             (group.peers, group.healthy_peers) = (peers, healthy);
         }
@@ -157,19 +157,19 @@ impl Stage {
     }
 
     /// The agent has been up for a while, so that nothing of its start is left to do.
-    pub fn running(mut self) -> Self {
+    pub(crate) fn running(mut self) -> Self {
         self.step(Event::Started);
         self.pass(secs(70));
         self
     }
 
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         Now { at: Instant(self.now), wall: WallTime(EPOCH + self.now) }
     }
 
     // What happens.
 
-    pub fn hook(&mut self, deployment: &str, event: LifecycleEvent) -> CallId {
+    pub(crate) fn hook(&mut self, deployment: &str, event: LifecycleEvent) -> CallId {
         let call = self.next_call();
         let group = DeploymentGroup { application: "web".into(), name: "prod".into() };
         let hook = HookCall { event, deployment: deployment.into(), group, patience: self.patience };
@@ -178,65 +178,65 @@ impl Stage {
     }
 
     /// A hook, and its answer.
-    pub fn run(&mut self, deployment: &str, event: LifecycleEvent) -> Answer {
+    pub(crate) fn run(&mut self, deployment: &str, event: LifecycleEvent) -> Answer {
         let call = self.hook(deployment, event);
         self.wait(call).1
     }
 
-    pub fn operator(&mut self, request: OperatorRequest) -> CallId {
+    pub(crate) fn operator(&mut self, request: OperatorRequest) -> CallId {
         let call = self.next_call();
         self.step(Event::OperatorAsked { call, request });
         call
     }
 
-    pub fn out(&mut self, ttl: Option<Duration>) -> CallId {
+    pub(crate) fn out(&mut self, ttl: Option<Duration>) -> CallId {
         self.operator(OperatorRequest::Out { ttl, patience: secs(60) })
     }
 
-    pub fn back_in(&mut self) -> CallId {
+    pub(crate) fn back_in(&mut self) -> CallId {
         self.operator(OperatorRequest::In { patience: secs(60) })
     }
 
-    pub fn abandon(&mut self, call: CallId) {
+    pub(crate) fn abandon(&mut self, call: CallId) {
         self.step(Event::CallAbandoned { call });
     }
 
-    pub fn notice(&mut self, kind: NoticeKind, within: Option<Duration>) -> Notice {
+    pub(crate) fn notice(&mut self, kind: NoticeKind, within: Option<Duration>) -> Notice {
         let time = within.map(|within| WallTime(EPOCH + self.now + within.as_millis() as u64));
         let notice = Notice { kind, time };
         self.step(Event::NoticeSeen { notice: notice.clone() });
         notice
     }
 
-    pub fn withdraw(&mut self, notice: Notice) {
+    pub(crate) fn withdraw(&mut self, notice: Notice) {
         self.step(Event::NoticeWithdrawn { notice });
     }
 
     /// Somebody else registers this instance.
-    pub fn put_back(&mut self, group: &str, port: u16) {
+    pub(crate) fn put_back(&mut self, group: &str, port: u16) {
         let since = self.now;
         self.at(group).registrations.insert(target(port), Registration::Registered { since });
     }
 
     /// Somebody else, or CodeDeploy, deregisters this instance.
-    pub fn take_away(&mut self, group: &str, port: u16) {
+    pub(crate) fn take_away(&mut self, group: &str, port: u16) {
         self.at(group).registrations.remove(&target(port));
     }
 
-    pub fn trouble(&mut self, api: Api, times: u32, trouble: Trouble) {
+    pub(crate) fn trouble(&mut self, api: Api, times: u32, trouble: Trouble) {
         self.troubles.insert(api, (times, trouble));
     }
 
-    pub fn fail(&mut self, api: Api, times: u32, kind: FailureKind) {
+    pub(crate) fn fail(&mut self, api: Api, times: u32, kind: FailureKind) {
         self.trouble(api, times, Trouble::Fails(kind));
     }
 
-    pub fn mend(&mut self, api: Api) {
+    pub(crate) fn mend(&mut self, api: Api) {
         self.troubles.remove(&api);
     }
 
     /// CodeDeploy gives the answers that it kept.
-    pub fn speak_up(&mut self) {
+    pub(crate) fn speak_up(&mut self) {
         self.silent = false;
         for event in std::mem::take(&mut self.unanswered) {
             self.deliver(event);
@@ -244,7 +244,7 @@ impl Stage {
     }
 
     /// The agent is killed and starts again; answers under way are lost.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let written = serde_json::to_string(self.core.memory()).unwrap();
         let memory = serde_json::from_str(&written).unwrap();
         self.due.retain(|_, due| match due {
@@ -255,7 +255,7 @@ impl Stage {
         self.step(Event::Started);
     }
 
-    pub fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time.as_millis() as u64;
         while self.next_moment() <= end {
             self.advance();
@@ -264,7 +264,7 @@ impl Stage {
     }
 
     /// Waits for a call's answer; says how long it took since now.
-    pub fn wait(&mut self, call: CallId) -> (Duration, Answer) {
+    pub(crate) fn wait(&mut self, call: CallId) -> (Duration, Answer) {
         let began = self.now;
         while self.now < began + 7_200_000 {
             if let Some((at, answer)) = self.replies.get(&call) {
@@ -277,32 +277,32 @@ impl Stage {
 
     // What is seen.
 
-    pub fn answer(&self, call: CallId) -> Option<&Answer> {
+    pub(crate) fn answer(&self, call: CallId) -> Option<&Answer> {
         self.replies.get(&call).map(|(_, answer)| answer)
     }
 
-    pub fn said(&self, call: CallId) -> &[String] {
+    pub(crate) fn said(&self, call: CallId) -> &[String] {
         self.said.get(&call).map(Vec::as_slice).unwrap_or_default()
     }
 
-    pub fn memory(&self) -> &Memory {
+    pub(crate) fn memory(&self) -> &Memory {
         self.core.memory()
     }
 
-    pub fn view(&mut self) -> View {
+    pub(crate) fn view(&mut self) -> View {
         let now = self.now();
         self.core.view(now)
     }
 
-    pub fn sentence(&mut self) -> String {
+    pub(crate) fn sentence(&mut self) -> String {
         self.view().sentence
     }
 
-    pub fn at(&mut self, group: &str) -> &mut Group {
+    pub(crate) fn at(&mut self, group: &str) -> &mut Group {
         self.groups.get_mut(&group.into()).unwrap()
     }
 
-    pub fn ports_in(&self, group: &str) -> Vec<u16> {
+    pub(crate) fn ports_in(&self, group: &str) -> Vec<u16> {
         let registered = |registration: &Registration| match registration {
             Registration::Registered { .. } => true,
             Registration::Draining { .. } => false,
@@ -311,15 +311,15 @@ impl Stage {
         group.registrations.iter().filter(|(_, r)| registered(r)).map(|(target, _)| target.port).collect()
     }
 
-    pub fn deregistered(&self) -> usize {
+    pub(crate) fn deregistered(&self) -> usize {
         self.actions.iter().filter(|(_, action)| matches!(action, Action::Deregister { .. })).count()
     }
 
-    pub fn registered(&self) -> usize {
+    pub(crate) fn registered(&self) -> usize {
         self.actions.iter().filter(|(_, action)| matches!(action, Action::Register { .. })).count()
     }
 
-    pub fn observed(&self) -> usize {
+    pub(crate) fn observed(&self) -> usize {
         self.actions.iter().filter(|(_, action)| matches!(action, Action::ObserveGroup { .. })).count()
     }
 
@@ -357,7 +357,7 @@ impl Stage {
         }
     }
 
-    pub fn step(&mut self, event: Event) {
+    pub(crate) fn step(&mut self, event: Event) {
         let now = self.now();
         for action in self.core.step(now, event) {
             self.actions.push((self.now, action.clone()));
@@ -508,11 +508,11 @@ fn failure(api: Api, kind: FailureKind) -> Failure {
 }
 
 #[track_caller]
-pub fn assert_done(answer: &Answer) {
+pub(crate) fn assert_done(answer: &Answer) {
     assert_eq!(answer.verdict, Verdict::Done, "{}", answer.sentence);
 }
 
 #[track_caller]
-pub fn assert_says(sentence: &str, part: &str) {
+pub(crate) fn assert_says(sentence: &str, part: &str) {
     assert!(sentence.contains(part), "`{sentence}` does not say `{part}`");
 }

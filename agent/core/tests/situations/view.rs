@@ -1,9 +1,11 @@
 //! What the core shows of itself, sentence by sentence.
 
 use pitcrew_core::lifecycle::LifecycleEvent as E;
+use pitcrew_core::memory::Ending;
+use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::time::WallTime;
 use pitcrew_core::view::State;
-use pitcrew_core::wire::TargetState;
+use pitcrew_core::wire::{TargetState, Verdict};
 
 use crate::stage::{Stage, assert_done, assert_says, secs};
 
@@ -114,5 +116,65 @@ fn every_state_has_its_word() {
     for (state, word) in words {
         assert_eq!(state.word(), word);
         assert_eq!(serde_json::to_value(state).unwrap(), word);
+    }
+}
+
+#[test]
+fn every_word_for_the_log_is_the_word_on_the_wire() {
+    let endings = [
+        Ending::Succeeded,
+        Ending::HookFailed,
+        Ending::SucceededUnheard,
+        Ending::Dead,
+        Ending::AssumedDead,
+        Ending::Left,
+    ];
+    for ending in endings {
+        assert_eq!(serde_json::to_value(ending).unwrap(), ending.word().replace('-', "_"));
+    }
+    let kinds = [
+        NoticeKind::SpotTerminate,
+        NoticeKind::SpotStop,
+        NoticeKind::SpotHibernate,
+        NoticeKind::Rebalance,
+        NoticeKind::Scheduled,
+        NoticeKind::AutoScaling,
+        NoticeKind::Elastigroup,
+        NoticeKind::Shutdown,
+        NoticeKind::Operator,
+    ];
+    for kind in kinds {
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.word());
+    }
+}
+
+#[test]
+fn every_verdict_has_its_exit_status() {
+    let table = [
+        (Verdict::Done, 0),
+        (Verdict::Failed, 1),
+        (Verdict::TimedOut, 75),
+        (Verdict::Refused, 77),
+        (Verdict::Misconfigured, 78),
+    ];
+    for (verdict, status) in table {
+        assert_eq!(verdict.exit_status(), status);
+    }
+}
+
+#[test]
+fn every_state_of_a_target_is_said_and_only_a_draining_one_is_out() {
+    let table = [
+        (TargetState::Initial, "initial"),
+        (TargetState::Healthy, "healthy"),
+        (TargetState::Unhealthy("Target.Timeout".into()), "unhealthy (Target.Timeout)"),
+        (TargetState::Draining, "draining"),
+        (TargetState::NotInUse, "not in use"),
+        (TargetState::Unavailable("Elb.InternalError".into()), "unavailable (Elb.InternalError)"),
+        (TargetState::Unknown("resting".into()), "unknown state `resting`"),
+    ];
+    for (state, said) in table {
+        assert_eq!(state.to_string(), said);
+        assert_eq!(state.is_registered(), state != TargetState::Draining);
     }
 }

@@ -8,7 +8,7 @@ use crate::scenario::GroupPlan;
 
 /// One registration's truth since a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Truth {
+pub(crate) enum Truth {
     Registered {
         healthy_from: u64,
     },
@@ -21,7 +21,7 @@ pub enum Truth {
 
 /// Who changed a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub(crate) enum By {
     Us,
     /// A call of ours whose answer was lost, or whose caller has died: it may take effect at any time.
     OurGhost,
@@ -29,26 +29,26 @@ pub enum By {
 }
 
 #[derive(Debug)]
-pub struct Group {
-    pub plan: GroupPlan,
-    pub healthy_peers: usize,
+pub(crate) struct Group {
+    pub(crate) plan: GroupPlan,
+    pub(crate) healthy_peers: usize,
     /// What each registration was, since when, and who made it so; oldest first.
     history: BTreeMap<Target, Vec<(u64, Truth, By)>>,
 }
 
 impl Group {
-    pub fn new(plan: &GroupPlan) -> Self {
+    pub(crate) fn new(plan: &GroupPlan) -> Self {
         let history =
             plan.ports.iter().map(|port| (target(*port), vec![(0, Truth::Registered { healthy_from: 0 }, By::Us)]));
         Self { healthy_peers: plan.healthy_peers, history: history.collect(), plan: plan.clone() }
     }
 
-    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &Target> {
         self.history.keys()
     }
 
     /// What `target` is at `t`, since when, and who made it so.
-    pub fn truth(&self, target: &Target, t: u64) -> (u64, Truth, By) {
+    pub(crate) fn truth(&self, target: &Target, t: u64) -> (u64, Truth, By) {
         let known = self.history.get(target).and_then(|all| all.iter().rev().find(|(since, ..)| *since <= t));
         match known {
             Some((_, Truth::Draining { until }, by)) if *until <= t => (*until, Truth::Absent, *by),
@@ -57,7 +57,7 @@ impl Group {
         }
     }
 
-    pub fn is_registered(&self, target: &Target, t: u64) -> bool {
+    pub(crate) fn is_registered(&self, target: &Target, t: u64) -> bool {
         match self.truth(target, t).1 {
             Truth::Registered { .. } => true,
             Truth::Draining { .. } | Truth::Absent => false,
@@ -65,7 +65,7 @@ impl Group {
     }
 
     /// Returns the ports that began to drain.
-    pub fn deregister(&mut self, targets: &[Target], t: u64, by: By) -> Vec<u16> {
+    pub(crate) fn deregister(&mut self, targets: &[Target], t: u64, by: By) -> Vec<u16> {
         let mut began = Vec::new();
         for target in targets.iter().filter(|target| self.is_registered(target, t)).cloned().collect::<Vec<_>>() {
             began.push(target.port);
@@ -74,7 +74,7 @@ impl Group {
         began
     }
 
-    pub fn register(&mut self, targets: &[Target], t: u64, by: By) {
+    pub(crate) fn register(&mut self, targets: &[Target], t: u64, by: By) {
         for target in targets.iter().filter(|target| !self.is_registered(target, t)).cloned().collect::<Vec<_>>() {
             self.note(target, t, Truth::Registered { healthy_from: t + self.plan.until_healthy }, by);
         }
@@ -85,7 +85,7 @@ impl Group {
     }
 
     /// What is shown at `now` by a replica that is `lag` behind.
-    pub fn observe(&self, now: u64, lag: u64, app_is_up: impl Fn(u64) -> bool) -> Observation {
+    pub(crate) fn observe(&self, now: u64, lag: u64, app_is_up: impl Fn(u64) -> bool) -> Observation {
         let then = now.saturating_sub(lag);
         let state = |target: &Target| match self.truth(target, then).1 {
             Truth::Absent => None,
@@ -99,6 +99,6 @@ impl Group {
     }
 }
 
-pub fn target(port: u16) -> Target {
+pub(crate) fn target(port: u16) -> Target {
     Target { id: "i-1".into(), port, zone: None }
 }

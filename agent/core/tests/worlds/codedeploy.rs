@@ -1,29 +1,33 @@
 //! A deployment as CodeDeploy's host agent runs it on one instance: hooks in order, and nothing after a failure.
 
-use pitcrew_core::lifecycle::LifecycleEvent as E;
-use pitcrew_core::wire::{DeploymentState, Owner};
+use std::time::Duration;
 
-use crate::scenario::{DeploymentPlan, End};
+use pitcrew_core::ids::{CallId, DeploymentGroup};
+use pitcrew_core::lifecycle::LifecycleEvent as E;
+use pitcrew_core::wire::{DeploymentState, Event, HookCall, Owner, Verdict};
+
+use crate::scenario::{CALM, DeploymentPlan, End};
+use crate::world::{Caller, Checked, Happening, World};
 
 /// CodeDeploy itself learns so late that a deployment is over.
 const CODEDEPLOY_LEARNS: u64 = 10_000;
 
 #[derive(Debug)]
-pub struct Deployment {
-    pub plan: DeploymentPlan,
-    pub owner: Owner,
-    pub events: Vec<E>,
+pub(crate) struct Deployment {
+    pub(crate) plan: DeploymentPlan,
+    pub(crate) owner: Owner,
+    pub(crate) events: Vec<E>,
     next: usize,
     calling: bool,
     /// When the hook that waits gives up.
-    pub deadline: u64,
+    pub(crate) deadline: u64,
     /// Told that it may stop and replace the application, and has not asked for its return.
-    pub replacing: bool,
+    pub(crate) replacing: bool,
     over: Option<(u64, bool)>,
 }
 
 impl Deployment {
-    pub fn new(plan: &DeploymentPlan, owner: Owner) -> Self {
+    pub(crate) fn new(plan: &DeploymentPlan, owner: Owner) -> Self {
         let events = E::ALL.into_iter().filter(|event| match event {
             E::ApplicationStop => !plan.first,
             E::BeforeBlockTraffic | E::AfterBlockTraffic => owner == Owner::CodeDeploy && !plan.first,
@@ -43,7 +47,7 @@ impl Deployment {
     }
 
     /// The next event's hook begins; `None`: the deployment is over.
-    pub fn begin_next(&mut self) -> Option<(usize, E)> {
+    pub(crate) fn begin_next(&mut self) -> Option<(usize, E)> {
         if self.over.is_some() {
             return None;
         }
@@ -52,7 +56,7 @@ impl Deployment {
     }
 
     /// The hook that waits was answered; `None`: nobody waited any more.
-    pub fn answered(&mut self) -> Option<E> {
+    pub(crate) fn answered(&mut self) -> Option<E> {
         if !std::mem::take(&mut self.calling) || self.over.is_some() {
             return None;
         }
@@ -61,7 +65,7 @@ impl Deployment {
     }
 
     /// The deployment ended at `t`; returns the rollback, where CodeDeploy makes one.
-    pub fn over(&mut self, t: u64, well: bool) -> Option<Deployment> {
+    pub(crate) fn over(&mut self, t: u64, well: bool) -> Option<Deployment> {
         if self.over.is_some() {
             return None;
         }
@@ -71,28 +75,28 @@ impl Deployment {
         (!well && self.plan.rolls_back).then(|| Deployment::new(&plan, self.owner))
     }
 
-    pub fn calling(&self) -> Option<usize> {
+    pub(crate) fn calling(&self) -> Option<usize> {
         self.calling.then_some(self.next)
     }
 
-    pub fn is_calling(&self, at: usize) -> bool {
+    pub(crate) fn is_calling(&self, at: usize) -> bool {
         self.calling() == Some(at)
     }
 
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.next == self.events.len()
     }
 
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.over.is_some()
     }
 
-    pub fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.over.is_none() && (self.next > 0 || self.calling)
     }
 
     /// Nothing more is heard after the event that was just answered.
-    pub fn is_silent_now(&self) -> bool {
+    pub(crate) fn is_silent_now(&self) -> bool {
         match self.plan.end {
             End::Silent { at } => at % self.events.len() + 1 == self.next,
             End::Well | End::Stopped { .. } => false,
@@ -100,7 +104,7 @@ impl Deployment {
     }
 
     /// When the hook's process of this event is stopped, after its begin.
-    pub fn stopped_after(&self, event: usize) -> Option<u64> {
+    pub(crate) fn stopped_after(&self, event: usize) -> Option<u64> {
         match self.plan.end {
             End::Stopped { at, after } => (at % self.events.len() == event).then_some(after),
             End::Well | End::Silent { .. } => None,
@@ -108,11 +112,103 @@ impl Deployment {
     }
 
     /// What CodeDeploy says at `t`.
-    pub fn state(&self, t: u64) -> DeploymentState {
+    pub(crate) fn state(&self, t: u64) -> DeploymentState {
         match self.over {
             Some((at, true)) if at + CODEDEPLOY_LEARNS <= t => DeploymentState::Succeeded,
             Some((at, false)) if at + CODEDEPLOY_LEARNS <= t => DeploymentState::Failed,
             Some(_) | None => DeploymentState::Running,
+        }
+    }
+}
+
+impl World<'_> {
+    pub(crate) fn next_hook(&mut self, n: usize) -> Checked {
+        let Some((at, event)) = self.deployments[n].begin_next() else { return Ok(()) };
+        match event {
+            E::AfterBlockTraffic => self.change_by_others(0, false),
+            E::AfterAllowTraffic => self.change_by_others(0, true),
+            E::BeforeBlockTraffic
+            | E::ApplicationStop
+            | E::BeforeInstall
+            | E::AfterInstall
+            | E::ApplicationStart
+            | E::ValidateService
+            | E::BeforeAllowTraffic => {}
+        }
+        let deadline = self.t + self.deployments[n].plan.patience;
+        self.deployments[n].deadline = deadline;
+        self.at(deadline + 1, Happening::GiveUp { deployment: n, at });
+        if let Some(after) = self.deployments[n].stopped_after(at) {
+            self.at(self.t + after, Happening::Stop { deployment: n, at });
+        }
+        self.call_hook(n, at)
+    }
+
+    /// The hook's client connects, again after a restart of the agent.
+    pub(crate) fn call_hook(&mut self, n: usize, at: usize) -> Checked {
+        let (deadline, event) = (self.deployments[n].deadline, self.deployments[n].events[at]);
+        if !self.is_up() || deadline <= self.t {
+            return Ok(());
+        }
+        self.serial += 1;
+        let call = CallId(self.serial);
+        self.calls.insert(call, Caller { deadline, hook: Some((n, event)) });
+        if event == E::ValidateService {
+            self.deployments[n].replacing = false;
+        }
+        let hook = HookCall {
+            event,
+            deployment: format!("d-{n}").as_str().into(),
+            group: DeploymentGroup { application: "web".into(), name: n.to_string() },
+            patience: Duration::from_millis(deadline - self.t),
+        };
+        self.step(Event::HookArrived { call, hook })
+    }
+
+    pub(crate) fn hook_answered(&mut self, n: usize, verdict: Verdict) {
+        let Some(event) = self.deployments[n].answered() else { return };
+        self.note(|| format!("d-{n}: {event} {verdict:?}"));
+        if verdict != Verdict::Done {
+            return self.deployment_over(n, false);
+        }
+        match event {
+            E::ApplicationStop | E::BeforeInstall => {
+                let known = self.memory.leases.contains_key(&format!("d-{n}").as_str().into());
+                self.deployments[n].replacing = known || self.memory.leaving.is_none();
+                self.stopped = true;
+                self.look_at_application();
+            }
+            E::ApplicationStart => {
+                let takes = 500 + self.random(8_000);
+                self.at(self.t + takes, Happening::ApplicationUp);
+            }
+            E::BeforeBlockTraffic
+            | E::AfterBlockTraffic
+            | E::AfterInstall
+            | E::ValidateService
+            | E::BeforeAllowTraffic
+            | E::AfterAllowTraffic => {}
+        }
+        if self.deployments[n].is_complete() {
+            self.deployment_over(n, true);
+        } else if self.deployments[n].is_silent_now() {
+            self.deployment_over(n, false);
+        } else {
+            self.at(self.t + self.deployments[n].plan.gap, Happening::NextHook { deployment: n });
+        }
+    }
+
+    pub(crate) fn deployment_over(&mut self, n: usize, well: bool) {
+        let t = self.t;
+        self.note(|| format!("d-{n} is over, well: {well}"));
+        if let Some(rollback) = self.deployments[n].over(t, well) {
+            let deployment = self.deployments.len();
+            self.deployments.push(rollback);
+            self.at(t + 5_000, Happening::NextHook { deployment });
+        }
+        if t >= CALM && !self.deployments.iter().any(Deployment::has_begun) {
+            self.stopped = false;
+            self.look_at_application();
         }
     }
 }

@@ -10,7 +10,8 @@ use pitcrew_core::wire::{Action, Event, Owner, TargetState, Verdict};
 
 use crate::balancer::{By, Truth};
 use crate::codedeploy::Deployment;
-use crate::world::{Caller, Checked, World, number};
+use crate::outside::number;
+use crate::world::{Caller, Checked, World};
 
 /// What others change is seen within this time, as long as nothing goes wrong.
 const SEEN_WITHIN: u64 = 70_000;
@@ -18,7 +19,7 @@ const SEEN_WITHIN: u64 = 70_000;
 const COUNTED_EVERY: u64 = 300;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Invariant {
+pub(crate) enum Invariant {
     /// 1: once leaving, no register call.
     NoReturnOnceLeaving,
     /// 2: what was taken is given back in the end, and what leaves has left.
@@ -45,10 +46,10 @@ pub enum Invariant {
 
 /// An invariant that did not hold.
 #[derive(Debug)]
-pub struct Broken {
-    pub invariant: Invariant,
-    pub t: u64,
-    pub what: String,
+pub(crate) struct Broken {
+    pub(crate) invariant: Invariant,
+    pub(crate) t: u64,
+    pub(crate) what: String,
 }
 
 impl fmt::Display for Broken {
@@ -58,11 +59,11 @@ impl fmt::Display for Broken {
 }
 
 impl World<'_> {
-    pub fn hold(&self, invariant: Invariant, holds: bool, what: impl FnOnce() -> String) -> Checked {
+    pub(crate) fn hold(&self, invariant: Invariant, holds: bool, what: impl FnOnce() -> String) -> Checked {
         if holds { Ok(()) } else { Err(Broken { invariant, t: self.t, what: what() }) }
     }
 
-    pub fn check_memory(&self, event: &Event, before: &Memory) -> Checked {
+    pub(crate) fn check_memory(&self, event: &Event, before: &Memory) -> Checked {
         let leaves = |memory: &Memory| memory.leaving.is_some();
         if let Event::NoticeSeen { notice } = event {
             self.hold(
@@ -90,7 +91,7 @@ impl World<'_> {
         Ok(())
     }
 
-    pub fn check_action(&self, action: &Action) -> Checked {
+    pub(crate) fn check_action(&self, action: &Action) -> Checked {
         let memory = &self.memory;
         let deploys = memory.leases.values().any(|lease| lease.holds_traffic);
         match action {
@@ -174,14 +175,14 @@ impl World<'_> {
     }
 
     /// Nobody waits too long, and something is scheduled.
-    pub fn check_waiting(&self) -> Checked {
+    pub(crate) fn check_waiting(&self) -> Checked {
         let late = self.calls.iter().find(|(_, caller)| caller.deadline < self.t);
         self.hold(Invariant::OneAnswerInTime, late.is_none(), || format!("no answer for {late:?}"))?;
         self.hold(Invariant::Lives, self.is_alive(), || "nothing is scheduled and nothing under way".into())
     }
 
     /// What must be so a while after the last trouble.
-    pub fn check_end(&self) -> Checked {
+    pub(crate) fn check_end(&self) -> Checked {
         let memory = &self.memory;
         self.hold(Invariant::NothingStranded, self.deployments.iter().all(Deployment::is_over), || {
             "a deployment never ended".into()

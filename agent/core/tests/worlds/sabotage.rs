@@ -13,7 +13,7 @@ use crate::balancer::target;
 
 /// A planted fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sabotage {
+pub(crate) enum Sabotage {
     RegistersWhileLeaving,
     NeverGivesBack,
     RegistersAStranger,
@@ -28,13 +28,13 @@ pub enum Sabotage {
     Oversleeps,
 }
 
-pub struct Mind {
+pub(crate) struct Mind {
     core: Core,
     fault: Option<Sabotage>,
 }
 
 impl Mind {
-    pub fn new(mut settings: Settings, memory: Memory, now: Now, fault: Option<Sabotage>) -> Self {
+    pub(crate) fn new(mut settings: Settings, memory: Memory, now: Now, fault: Option<Sabotage>) -> Self {
         match fault {
             Some(Sabotage::TakesTheLastHealthyOut) => settings.keep_last_healthy = false,
             Some(Sabotage::AnswersBeforeAllHasDrained) => {
@@ -45,7 +45,7 @@ impl Mind {
         Self { core: Core::new(settings, memory, now), fault }
     }
 
-    pub fn step(&mut self, now: Now, event: Event) -> Vec<Action> {
+    pub(crate) fn step(&mut self, now: Now, event: Event) -> Vec<Action> {
         let arrived = match &event {
             Event::HookArrived { hook, .. } => Some(hook.event),
             _ => None,
@@ -92,7 +92,7 @@ impl Mind {
         actions
     }
 
-    pub fn memory(&self) -> Memory {
+    pub(crate) fn memory(&self) -> Memory {
         let mut memory = self.core.memory().clone();
         if self.fault == Some(Sabotage::DoesNotWriteDown) {
             memory.taken_out.clear();
@@ -100,11 +100,11 @@ impl Mind {
         memory
     }
 
-    pub fn wake_at(&self) -> Option<Instant> {
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
         self.core.wake_at().filter(|_| self.fault != Some(Sabotage::Oversleeps))
     }
 
-    pub fn view(&mut self, now: Now) -> View {
+    pub(crate) fn view(&mut self, now: Now) -> View {
         self.core.view(now)
     }
 }

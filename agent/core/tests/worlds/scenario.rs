@@ -7,54 +7,54 @@ use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::wire::Owner;
 
 /// From then on nothing goes wrong any more, in milliseconds.
-pub const CALM: u64 = 300_000;
+pub(crate) const CALM: u64 = 300_000;
 
 #[derive(Clone, Debug)]
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// Decides latencies, lags and how long requests take.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Who moves traffic is asked of CodeDeploy; else it is this agent.
-    pub auto_owner: bool,
-    pub refuse_on_notice: bool,
-    pub return_when_withdrawn: bool,
+    pub(crate) auto_owner: bool,
+    pub(crate) refuse_on_notice: bool,
+    pub(crate) return_when_withdrawn: bool,
     /// Whether connections can be counted.
-    pub countable: bool,
+    pub(crate) countable: bool,
     /// A hold that still stands at the end is ended.
-    pub ends_in: bool,
-    pub groups: Vec<GroupPlan>,
-    pub deployments: Vec<DeploymentPlan>,
-    pub faults: Vec<Fault>,
-    pub turns: Vec<(u64, Turn)>,
+    pub(crate) ends_in: bool,
+    pub(crate) groups: Vec<GroupPlan>,
+    pub(crate) deployments: Vec<DeploymentPlan>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) turns: Vec<(u64, Turn)>,
 }
 
 /// Times in milliseconds, here and below.
 #[derive(Clone, Debug)]
-pub struct GroupPlan {
-    pub ports: Vec<u16>,
-    pub delay: u64,
+pub(crate) struct GroupPlan {
+    pub(crate) ports: Vec<u16>,
+    pub(crate) delay: u64,
     /// What is shown may be so old.
-    pub lag: u64,
-    pub until_healthy: u64,
-    pub peers: usize,
-    pub healthy_peers: usize,
+    pub(crate) lag: u64,
+    pub(crate) until_healthy: u64,
+    pub(crate) peers: usize,
+    pub(crate) healthy_peers: usize,
 }
 
 #[derive(Clone, Debug)]
-pub struct DeploymentPlan {
-    pub start: u64,
-    pub owner: Owner,
+pub(crate) struct DeploymentPlan {
+    pub(crate) start: u64,
+    pub(crate) owner: Owner,
     /// No previous revision: its scripts do not run.
-    pub first: bool,
+    pub(crate) first: bool,
     /// Between the answer to one hook and the call of the next.
-    pub gap: u64,
-    pub patience: u64,
-    pub end: End,
-    pub rolls_back: bool,
+    pub(crate) gap: u64,
+    pub(crate) patience: u64,
+    pub(crate) end: End,
+    pub(crate) rolls_back: bool,
 }
 
 /// How a deployment ends, at which of its events.
 #[derive(Clone, Debug)]
-pub enum End {
+pub(crate) enum End {
     Well,
     /// After the hook was answered: a later script fails, or CodeDeploy dies. Nothing more is heard of it.
     Silent {
@@ -68,7 +68,7 @@ pub enum End {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Api {
+pub(crate) enum Api {
     LearnOwner,
     LearnDeployment,
     Discover,
@@ -78,15 +78,15 @@ pub enum Api {
 }
 
 #[derive(Clone, Debug)]
-pub struct Fault {
-    pub from: u64,
-    pub lasts: u64,
-    pub api: Api,
-    pub how: How,
+pub(crate) struct Fault {
+    pub(crate) from: u64,
+    pub(crate) lasts: u64,
+    pub(crate) api: Api,
+    pub(crate) how: How,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum How {
+pub(crate) enum How {
     Throttles,
     FailsBefore,
     Denies,
@@ -101,7 +101,7 @@ pub enum How {
 
 /// Something that happens besides deployments and faults.
 #[derive(Clone, Debug)]
-pub enum Turn {
+pub(crate) enum Turn {
     Out {
         ttl: Option<u64>,
     },
@@ -141,7 +141,7 @@ pub enum Turn {
 
 const PORTS: [u16; 3] = [8080, 8081, 8082];
 
-pub fn scenarios() -> impl Strategy<Value = Scenario> {
+pub(crate) fn scenarios() -> impl Strategy<Value = Scenario> {
     let switches = (any::<bool>(), prop::bool::weighted(0.2), any::<bool>(), prop::bool::weighted(0.8));
     let happenings = (vec(group(), 1..=3), vec(deployment(), 0..=2), vec(fault(), 0..=4), vec(turn(), 0..=6));
     (any::<u64>(), switches, prop::bool::weighted(0.8), happenings).prop_map(
