@@ -1,7 +1,7 @@
 //! Active health checks: each target, at each interval, on a connection of its own.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,16 +19,20 @@ use crate::net::Net;
 use crate::net::pool::Pool;
 
 /// Checks every target that the control plane names, draining ones too.
+///
+/// A target that begins or ends to drain is watched anew, so one that is registered again is checked at once.
 pub(super) async fn run(net: Arc<dyn Net>, from: IpAddr, routing: Arc<dyn Routing>) -> Infallible {
     // Each set holds one task: dropping the set ends it.
-    let mut watched: BTreeMap<SocketAddr, JoinSet<()>> = BTreeMap::new();
+    let mut watched: BTreeMap<(SocketAddr, bool), JoinSet<()>> = BTreeMap::new();
     loop {
-        let routes = routing.routes();
-        watched.retain(|endpoint, _| routes.iter().any(|route| route.endpoint == *endpoint));
-        for route in routes {
-            if let Entry::Vacant(place) = watched.entry(route.endpoint) {
-                let pool = Pool::new(net.clone(), from, route.endpoint, false);
-                let watch = watch(Arc::new(pool), route.endpoint, routing.clone());
+        let targets: BTreeSet<_> =
+            routing.routes().iter().map(|route| (route.endpoint, route.stance.is_draining())).collect();
+        watched.retain(|target, _| targets.contains(target));
+        for target in targets {
+            if let Entry::Vacant(place) = watched.entry(target) {
+                let (endpoint, _) = target;
+                let pool = Pool::new(net.clone(), from, endpoint, false);
+                let watch = watch(Arc::new(pool), endpoint, routing.clone());
                 place.insert(JoinSet::new()).spawn(watch);
             }
         }

@@ -43,6 +43,16 @@ pub enum Stance {
     },
 }
 
+impl Stance {
+    /// Whether the target has been deregistered.
+    pub fn is_draining(self) -> bool {
+        match self {
+            Self::Draining { .. } => true,
+            Self::Checked | Self::Serving => false,
+        }
+    }
+}
+
 /// How targets are checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckPlan {

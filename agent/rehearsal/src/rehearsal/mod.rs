@@ -1,6 +1,7 @@
 //! Plays one rehearsal: the world is up, load runs, a deployment rolls, and what happened is judged.
 
 mod deployment;
+mod interrupt;
 mod options;
 mod stage;
 
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::bundle::{Bundle, BundleError};
@@ -17,17 +19,19 @@ use crate::crew::{Crew, Services};
 use crate::host_agent::{HostAgent, Order};
 use crate::load::{self, Load, Slow};
 use crate::net::Net;
+use crate::interruption::{Interruption, Moment};
 use crate::seat::Seat;
 use crate::timeline::Happening;
 use crate::verdict::{self, Evidence, LastSight, Report};
-use crate::world::World;
+use crate::world::{TARGET_GROUP, World};
 use crate::world::codedeploy::DeploymentGroup;
 
 pub use deployment::Ended;
-pub use options::{Hooks, Options};
+pub use options::{Hooks, Options, Owner};
 pub use stage::Stage;
 
 use deployment::Disturbance;
+use interrupt::Fate;
 
 /// How long an application may take until it answers for the first time.
 const CURTAIN: Duration = Duration::from_secs(30);
@@ -47,6 +51,8 @@ pub(crate) struct Company {
     pub(crate) crew: Arc<dyn Crew>,
     services: BTreeMap<u8, Services>,
     hosts: BTreeMap<u8, HostAgent>,
+    /// By instance: whether it is gone.
+    gone: BTreeMap<u8, watch::Sender<bool>>,
 }
 
 impl Company {
@@ -68,11 +74,56 @@ impl Company {
             services.insert(seat.number, manager);
             hosts.insert(seat.number, host);
         }
-        Self { world, crew, services, hosts }
+        let gone = world.seats.iter().map(|seat| (seat.number, watch::Sender::new(false))).collect();
+        Self { world, crew, services, hosts, gone }
     }
 
     pub(crate) fn host(&self, number: u8) -> Option<&HostAgent> {
         self.hosts.get(&number)
+    }
+
+    /// Whether the instance was taken away.
+    pub(crate) fn is_gone(&self, number: u8) -> bool {
+        self.gone.get(&number).is_some_and(|gone| *gone.borrow())
+    }
+
+    /// Ends when the instance is taken away.
+    pub(crate) async fn gone(&self, number: u8) {
+        let Some(gone) = self.gone.get(&number) else {
+            return std::future::pending().await;
+        };
+        if gone.subscribe().wait_for(|gone| *gone).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Takes the instance away with everything that runs on it.
+    pub(crate) async fn take_away(&self, seat: &Seat) {
+        if let Some(gone) = self.gone.get(&seat.number) {
+            gone.send_replace(true);
+        }
+        if let Some(services) = self.services.get(&seat.number)
+            && let Err(error) = services.vanish().await
+        {
+            let note = format!("the application did not stop: {error:#}");
+            self.world.happened(Some(seat.number), Happening::Noted { note });
+        }
+        // Where no agent runs, there is none to be taken away.
+        let _ = self.crew.kill_agent(seat).await;
+        self.tell_of_drain_scripts(seat);
+        self.world.take_away(seat);
+    }
+
+    /// What the `drain.d` of an instance with a disk has written there.
+    fn tell_of_drain_scripts(&self, seat: &Seat) {
+        let Some(dirs) = &seat.dirs else { return };
+        // No file: nothing has run.
+        let text = std::fs::read_to_string(dirs.drain_log()).unwrap_or_default();
+        for line in text.lines() {
+            let (name, why) = line.split_once(' ').unwrap_or((line, ""));
+            let what = Happening::DrainScriptRan { name: name.to_owned(), why: why.to_owned() };
+            self.world.happened(Some(seat.number), what);
+        }
     }
 
     /// Starts the agent of an instance and says how that went.
@@ -104,8 +155,7 @@ pub async fn run(
     let world = &stage.world;
     let load = start_load(options, stage)?;
     let play = async {
-        sleep(BESIDE).await;
-        let deployments = deploy(options, &company).await?;
+        let deployments = main_part(options, &company).await?;
         let failed = deployments.iter().any(|ended| !ended.failed_on.is_empty());
         let settled = settle(&company, failed).await;
         sleep(BESIDE).await;
@@ -122,8 +172,8 @@ pub async fn run(
     let load = load.stop().await;
     world.happened(None, Happening::LoadEnded { sent: load.sent, lost: load.lost });
     let last_sight = last_sight(&company, options.agents).await;
-    close(&company, options.agents).await;
-    Ok(verdict::judge(Evidence {
+    // Judged before the curtain: an agent that is stopped may well leave traffic.
+    let report = verdict::judge(Evidence {
         options,
         world,
         load,
@@ -132,7 +182,9 @@ pub async fn run(
         settled,
         last_sight,
         simulated: stage.sim.is_some(),
-    }))
+    });
+    close(&company, options.agents).await;
+    Ok(report)
 }
 
 async fn with_progress<T>(world: &World, load: &Load, on_progress: &OnProgress, work: impl Future<Output = T>) -> T {
@@ -172,12 +224,12 @@ pub(crate) async fn open(options: &Options, stage: &Stage, crew: Arc<dyn Crew>) 
             bail!("the application on instance {number} did not answer within {CURTAIN:?}");
         }
     }
-    world.add_deployment_group(main_group());
+    world.add_deployment_group(main_group(options));
     world.add_deployment_group(sidecar_group());
     let previous = Arc::new(options.previous());
     for seat in world.seats.iter().filter(|seat| seat.deployed_to) {
         if !options.first {
-            install_previous(&company, seat, main_group(), Arc::clone(&previous)).await?;
+            install_previous(&company, seat, main_group(options), Arc::clone(&previous)).await?;
         }
         if options.agents && !company.start_agent(seat).await {
             bail!("the agent on instance {} did not get ready (see above)", seat.number);
@@ -202,12 +254,15 @@ async fn install_previous(
     }
 }
 
-fn main_group() -> DeploymentGroup {
+fn main_group(options: &Options) -> DeploymentGroup {
     DeploymentGroup {
         application: "sample".to_owned(),
         name: "sample-fleet".to_owned(),
         id: "5e1f0c5a-0000-4000-8000-000000000001".to_owned(),
-        controls_traffic: None,
+        controls_traffic: match options.owner {
+            Owner::Pitcrew => None,
+            Owner::CodeDeploy => Some(TARGET_GROUP.to_owned()),
+        },
     }
 }
 
@@ -248,11 +303,31 @@ fn start_load(options: &Options, stage: &Stage) -> anyhow::Result<Load> {
     Ok(load)
 }
 
+/// What the load is there for: deployments, or the end of an idle instance.
+async fn main_part(options: &Options, company: &Arc<Company>) -> Result<Vec<Ended>, BundleError> {
+    let world = &company.world;
+    let fate = Fate::of(options);
+    let first = world.seats.first().cloned();
+    if let (Some(fate), Some(seat)) = (fate, &first)
+        && let Interruption { at: Moment::Idle(after), .. } = fate.interruption
+    {
+        interrupt::strike_idle(Arc::clone(company), seat.clone(), fate, after).await;
+        return Ok(Vec::new());
+    }
+    if let (Some(fault), None, Some(seat)) = (options.metadata_fault, options.interruption, &first) {
+        world.trouble_metadata(seat, fault, interrupt::TROUBLE);
+    }
+    sleep(BESIDE).await;
+    deploy(options, company).await
+}
+
 async fn deploy(options: &Options, company: &Arc<Company>) -> Result<Vec<Ended>, BundleError> {
     let seats: Vec<_> = company.world.seats.iter().filter(|seat| seat.deployed_to).cloned().collect();
     let first: Vec<_> = seats.iter().take(1).cloned().collect();
-    let disturbance = Disturbance { kill_agent_at: options.kill_agent_at.filter(|_| options.agents) };
-    let main = deployment::roll(Arc::clone(company), seats, main_group(), Arc::new(options.revision()), disturbance);
+    let kill = options.kill_agent_at.clone().filter(|_| options.agents);
+    let disturbance = Disturbance { kill, fate: Fate::of(options) };
+    let group = main_group(options);
+    let main = deployment::roll(Arc::clone(company), seats, group, Arc::new(options.revision()), disturbance);
     if !options.overlap {
         return Ok(vec![main.await]);
     }
@@ -294,7 +369,9 @@ async fn is_settled(company: &Company) -> bool {
         let Some(services) = company.services.get(&seat.number) else {
             continue;
         };
+        let stays_out = world.notices().iter().any(|notice| notice.instance == seat.number && notice.ends_service());
         let settled = match services.healthy_release().await {
+            Some(_) if stays_out => world.in_traffic(seat).is_empty(),
             Some(_) => is_back(world, seat),
             None => world.in_traffic(seat).is_empty(),
         };
