@@ -5,8 +5,10 @@ use std::time::Duration;
 use crate::asks::Ask;
 use crate::core::Core;
 use crate::ids::CallId;
+use crate::leaving::Stage;
 use crate::lifecycle::LifecycleEvent;
 use crate::memory::{self, Ended, Ending};
+use crate::notice::Notice;
 use crate::settings::OnNotice;
 use crate::standing::Progress;
 use crate::time::{Instant, Now, Spoken};
@@ -50,7 +52,11 @@ impl Call {
     fn new(asked: Asked, now: Instant) -> Self {
         let patience = match &asked {
             Asked::Hook(hook) => hook.patience,
-            Asked::Operator(OperatorRequest::Out { patience, .. } | OperatorRequest::In { patience }) => *patience,
+            Asked::Operator(
+                OperatorRequest::Out { patience, .. }
+                | OperatorRequest::In { patience }
+                | OperatorRequest::Leave { patience, .. },
+            ) => *patience,
         };
         Self { asked, since: now, deadline: now.after(patience), said: String::new() }
     }
@@ -89,10 +95,17 @@ impl Core {
         late(self.memory.ending(&hook.deployment)?, hook)
     }
 
-    pub(crate) fn operator_asked(&mut self, now: Now, call: CallId, request: OperatorRequest) {
+    pub(crate) fn operator_asked(
+        &mut self,
+        now: Now,
+        call: CallId,
+        request: OperatorRequest,
+        actions: &mut Vec<Action>,
+    ) {
         match &request {
             OperatorRequest::Out { ttl, .. } => self.memory.hold = Some(memory::hold(now, *ttl)),
             OperatorRequest::In { .. } => self.memory.hold = None,
+            OperatorRequest::Leave { within, .. } => self.notice_seen(now, Notice::of_operator(now, *within), actions),
         }
         self.calls.insert(call, Call::new(Asked::Operator(request), now.at));
     }
@@ -394,53 +407,89 @@ impl Core {
     }
 
     fn judge_operator(&mut self, now: Now, call: &Call, request: &OperatorRequest) -> Judged {
-        let progress = match request {
-            OperatorRequest::Out { .. } if self.memory.hold.is_none() && self.memory.leaving.is_none() => {
-                let sentence = "no longer held: `pitcrew in` was called, or the time of this `pitcrew out` is over";
-                return Judged::Answer(answer(Verdict::Failed, sentence), Consequence::None);
-            }
-            OperatorRequest::Out { .. } => self.is_out(now),
-            OperatorRequest::In { .. } => match &self.wanted {
-                Traffic::In => match self.health.complaint() {
-                    Some(complaint) if self.memory.is_out() => {
-                        Progress::Underway(format!("waiting for the application: {complaint}"))
-                    }
-                    Some(_) | None => self.is_back_in(),
-                },
-                Traffic::Out(Why::Deploying(ids)) => {
-                    let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
-                    return done(
-                        format!("no longer held; traffic returns after deployment {}", ids.join(", ")),
-                        Consequence::None,
-                    );
-                }
-                Traffic::Out(Why::Leaving(kind)) => {
-                    let sentence = format!("leaving ({kind}): this instance does not return to traffic");
-                    return Judged::Answer(answer(Verdict::Refused, sentence), Consequence::None);
-                }
-                Traffic::Out(Why::Held) => {
-                    return Judged::Answer(
-                        answer(Verdict::Failed, "held again by another `pitcrew out`"),
-                        Consequence::None,
-                    );
-                }
-            },
-        };
-        match (progress, request) {
-            (Progress::There, OperatorRequest::Out { .. }) => {
-                done(self.said_of_being_out(now, call), Consequence::None)
-            }
-            (Progress::There, OperatorRequest::In { .. }) => done("in traffic", Consequence::None),
-            (Progress::Stuck(failure), _) => {
-                Judged::Answer(answer(Verdict::Misconfigured, failure.sentence), Consequence::None)
-            }
-            (Progress::Underway(sentence), _) if now.at >= call.deadline => Judged::Answer(
-                answer(Verdict::TimedOut, format!("not there yet: {sentence}; what was asked still stands")),
-                Consequence::None,
-            ),
-            (Progress::Underway(sentence), _) => Judged::Wait(sentence),
+        match request {
+            OperatorRequest::Out { .. } => self.judge_out(now, call),
+            OperatorRequest::In { .. } => self.judge_in(now, call),
+            OperatorRequest::Leave { waits, .. } => self.judge_leave(now, call, *waits),
         }
     }
+
+    fn judge_out(&mut self, now: Now, call: &Call) -> Judged {
+        if self.memory.hold.is_none() && self.memory.leaving.is_none() {
+            let sentence = "no longer held: `pitcrew in` was called, or the time of this `pitcrew out` is over";
+            return Judged::Answer(answer(Verdict::Failed, sentence), Consequence::None);
+        }
+        match self.is_out(now) {
+            Progress::There => done(self.said_of_being_out(now, call), Consequence::None),
+            Progress::Underway(sentence) => underway(now, call, sentence),
+            Progress::Stuck(failure) => hopeless(failure),
+        }
+    }
+
+    fn judge_in(&mut self, now: Now, call: &Call) -> Judged {
+        let progress = match &self.wanted {
+            Traffic::In => match self.health.complaint() {
+                Some(complaint) if self.memory.is_out() => {
+                    Progress::Underway(format!("waiting for the application: {complaint}"))
+                }
+                Some(_) | None => self.is_back_in(),
+            },
+            Traffic::Out(Why::Deploying(ids)) => {
+                let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+                let sentence = format!("no longer held; traffic returns after deployment {}", ids.join(", "));
+                return done(sentence, Consequence::None);
+            }
+            Traffic::Out(Why::Leaving(kind)) => {
+                let sentence = format!("leaving ({kind}): this instance does not return to traffic");
+                return Judged::Answer(answer(Verdict::Refused, sentence), Consequence::None);
+            }
+            Traffic::Out(Why::Held) => {
+                let sentence = "held again by another `pitcrew out`";
+                return Judged::Answer(answer(Verdict::Failed, sentence), Consequence::None);
+            }
+        };
+        match progress {
+            Progress::There => done("in traffic", Consequence::None),
+            Progress::Underway(sentence) => underway(now, call, sentence),
+            Progress::Stuck(failure) => hopeless(failure),
+        }
+    }
+
+    fn judge_leave(&mut self, now: Now, call: &Call, waits: bool) -> Judged {
+        let Some(leaving) = self.memory.leaving.clone() else {
+            return Judged::Answer(answer(Verdict::Failed, "no longer leaving"), Consequence::None);
+        };
+        match leaving.stage {
+            Stage::Done if leaving.skipped.is_empty() => done("left: out of traffic for good", Consequence::None),
+            Stage::Done => {
+                let sentence = format!("left, but {}", leaving.skipped.join("; "));
+                Judged::Answer(answer(Verdict::Failed, sentence), Consequence::None)
+            }
+            Stage::Draining | Stage::Scripts | Stage::Tags | Stage::Release if !waits => {
+                let left = Spoken(leaving.deadline.remaining(now.at));
+                done(format!("leaving, within {left}"), Consequence::None)
+            }
+            Stage::Draining => match self.is_out(now) {
+                Progress::There => underway(now, call, "out of traffic".into()),
+                Progress::Underway(sentence) => underway(now, call, sentence),
+                Progress::Stuck(failure) => underway(now, call, failure.sentence),
+            },
+            Stage::Scripts | Stage::Tags | Stage::Release => underway(now, call, leaving.stage.word().into()),
+        }
+    }
+}
+
+/// An operator's wish stands, whether or not somebody waits for it.
+fn underway(now: Now, call: &Call, sentence: String) -> Judged {
+    if now.at < call.deadline {
+        return Judged::Wait(sentence);
+    }
+    let sentence = format!("not there yet: {sentence}; what was asked still stands");
+    Judged::Answer(answer(Verdict::TimedOut, sentence), Consequence::None)
+}
+
+fn hopeless(failure: Failure) -> Judged {
+    Judged::Answer(answer(Verdict::Misconfigured, failure.sentence), Consequence::None)
 }
 
 /// The last event of a deployment, or the last that matters to traffic.

@@ -39,7 +39,6 @@ impl Core {
     /// Takes up where `memory` left off. Nothing is done until the first [`Core::step`].
     pub fn new(settings: Settings, mut memory: Memory, now: Now) -> Self {
         memory.wake_up();
-        memory.unsettle(now.at);
         let health = Health::new(&settings.probes);
         let asks = Asks::new(settings.seed);
         let wanted = wanted(&memory);
@@ -75,6 +74,8 @@ impl Core {
             }
         }
         self.advance_leaving(now, &mut actions);
+        // Whoever waits for the end hears of it with the end.
+        while self.has_left() && self.answer_calls(now, &mut actions) {}
         actions
     }
 
@@ -98,7 +99,7 @@ impl Core {
         match event {
             Event::Started | Event::TimerElapsed => {}
             Event::HookArrived { call, hook } => self.hook_arrived(now, call, hook),
-            Event::OperatorAsked { call, request } => self.operator_asked(now, call, request),
+            Event::OperatorAsked { call, request } => self.operator_asked(now, call, request, actions),
             Event::CallAbandoned { call } => self.call_abandoned(now, call, actions),
             Event::OwnerLearned { group, answer } => {
                 self.asks.answered(&Ask::Owner(group.clone()), now.at, answer.as_ref().err());

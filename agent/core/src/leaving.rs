@@ -14,7 +14,8 @@ use crate::memory::Memory;
 use crate::notice::{Notice, NoticeKind};
 use crate::settings::{OnAdvice, Settings};
 use crate::standing::Progress;
-use crate::time::{Instant, Now, Spoken};
+use crate::time::{Instant, Now, Spoken, millis};
+use crate::view::TargetView;
 use crate::wire::{Action, Failure, Moment};
 
 /// How long a failed last word is tried again.
@@ -35,6 +36,19 @@ pub struct Leaving {
     pub scripts: BTreeMap<String, String>,
     /// What did not fit into the budget, or did not work: sentences for people.
     pub skipped: Vec<String>,
+}
+
+/// How the time would be shared out if the instance left now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeavePlan {
+    /// For everything, in milliseconds.
+    pub budget_ms: u64,
+    /// Of it, at most for getting out of every balancer and for what is in flight, in milliseconds.
+    pub drain_ms: u64,
+    /// Scripts that still run after so many milliseconds are killed.
+    pub scripts_until_ms: u64,
+    /// The registrations to be taken out.
+    pub targets: Vec<TargetView>,
 }
 
 /// A stage of leaving. Each is finished once, or tried again after a crash.
@@ -76,9 +90,26 @@ impl Stage {
 }
 
 impl Leaving {
+    fn until(deadline: Instant, now: Now) -> Self {
+        Self {
+            notices: Vec::new(),
+            since: now,
+            deadline,
+            stage: Stage::Draining,
+            scripts: BTreeMap::new(),
+            skipped: Vec::new(),
+        }
+    }
+
     /// Why, in a word: the first notice's.
     pub fn why(&self) -> NoticeKind {
         self.notices.first().map_or(NoticeKind::Operator, |notice| notice.kind)
+    }
+
+    /// Whom to tell that the instance may go: a group that waits for it, also where another notice came first.
+    fn released_from(&self) -> NoticeKind {
+        let waits = self.notices.iter().any(|notice| notice.kind == NoticeKind::AutoScaling);
+        if waits { NoticeKind::AutoScaling } else { self.why() }
     }
 
     /// What is kept for the stages after the drain and after the scripts: the short last calls.
@@ -99,7 +130,7 @@ impl Leaving {
     }
 
     /// When this stage must be over.
-    fn until(&self) -> Instant {
+    fn stage_until(&self) -> Instant {
         match self.stage {
             Stage::Draining => self.drain_until(),
             Stage::Scripts => self.scripts_until(),
@@ -128,14 +159,7 @@ impl Core {
         }
         let deadline = deadline(&self.settings, now, &notice);
         let first = self.memory.leaving.is_none();
-        let leaving = self.memory.leaving.get_or_insert_with(|| Leaving {
-            notices: Vec::new(),
-            since: now,
-            deadline,
-            stage: Stage::Draining,
-            scripts: BTreeMap::new(),
-            skipped: Vec::new(),
-        });
+        let leaving = self.memory.leaving.get_or_insert_with(|| Leaving::until(deadline, now));
         if leaving.notices.contains(&notice) {
             return;
         }
@@ -175,13 +199,13 @@ impl Core {
                 Stage::Release => self.last_word(
                     now.at,
                     &leaving,
-                    Some((Ask::Release, Action::Release { why: leaving.why() })),
+                    Some((Ask::Release, Action::Release { why: leaving.released_from() })),
                     actions,
                 ),
                 Stage::Done => return,
             };
             if !over {
-                self.asks.wake_no_later_than(leaving.until());
+                self.asks.wake_no_later_than(leaving.stage_until());
                 return;
             }
             self.finish_stage(now, &leaving, actions);
@@ -295,6 +319,19 @@ impl Core {
                 self.skip(failure.sentence);
                 self.scripts_ended = true;
             }
+        }
+    }
+
+    /// What `pitcrew leave` would do now; nothing is done.
+    pub fn leave_plan(&mut self, now: Now, within: Option<Duration>) -> LeavePlan {
+        let deadline = deadline(&self.settings, now, &Notice::of_operator(now, within));
+        let leaving = Leaving::until(deadline, now);
+        let ms = |until: Instant| millis(until.since(now.at));
+        LeavePlan {
+            budget_ms: ms(leaving.deadline),
+            drain_ms: ms(leaving.drain_until()),
+            scripts_until_ms: ms(leaving.scripts_until()),
+            targets: self.view(now).targets,
         }
     }
 

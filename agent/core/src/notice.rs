@@ -1,10 +1,11 @@
 //! Notices: what says that this instance will be, or may be, taken away.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::WallTime;
+use crate::time::{Now, WallTime, millis};
 
 /// One notice, as its source gave it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,6 +38,14 @@ pub enum NoticeKind {
     Shutdown,
     /// An operator said so.
     Operator,
+}
+
+impl Notice {
+    /// An operator wants the instance gone `within` this time; `None`: within the budget.
+    pub fn of_operator(now: Now, within: Option<Duration>) -> Self {
+        let time = within.map(|within| WallTime(now.wall.0.saturating_add(millis(within))));
+        Self { kind: NoticeKind::Operator, time }
+    }
 }
 
 impl NoticeKind {

@@ -197,7 +197,7 @@ pub enum Action {
     RemoveTags,
     /// Tell those who wait for this instance (an Auto Scaling lifecycle action) that it may go.
     Release {
-        /// Why the instance leaves: tells who waits.
+        /// Why the instance leaves, where somebody waits for it: who.
         why: NoticeKind,
     },
     /// Tell the operator's webhook.
@@ -250,6 +250,15 @@ pub enum OperatorRequest {
     /// End the hold and return to traffic.
     In {
         /// How long the caller waits for the balancer.
+        patience: Duration,
+    },
+    /// Leave for good, as under a notice.
+    Leave {
+        /// How long that may take; `None`: the budget of a notice that names no time.
+        within: Option<Duration>,
+        /// Whether the answer comes when all is done, or at once.
+        waits: bool,
+        /// How long the caller waits for the end.
         patience: Duration,
     },
 }

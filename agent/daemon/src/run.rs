@@ -16,12 +16,12 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::config::Settings;
-use crate::doors::{Clock, Connections, Transport};
-use crate::effect::aws;
-use crate::effect::balancer::Balancer;
-use crate::effect::deployments::Deployments;
+use crate::doors::{Clock, Connections, Credentials, Transport};
+use crate::effect::scripts::DrainScripts;
+use crate::effect::tags::Owner;
+use crate::effect::{Announcer, Balancer, Deployments, Release, Tags, aws};
 use crate::engine::{Engine, Hands, Input, Keeper, OnStop};
-use crate::intake::imds::{Endpoint, Identity, Imds, NoticePoller};
+use crate::intake::imds::{Calendar, Endpoint, Identity, Imds, NoticePoller};
 use crate::intake::probe;
 use crate::intake::socket::{Access, Limits, Listener, Server};
 use crate::ledger::{self, Ledger, Store};
@@ -45,6 +45,10 @@ pub struct Doors {
     pub imds: Endpoint,
     /// How the AWS SDK finds credentials.
     pub aws: AwsAccess,
+    /// Who runs `drain.d`.
+    pub scripts: Arc<dyn DrainScripts>,
+    /// Where the webhook's secrets are.
+    pub credentials: Credentials,
     /// Spreads a fleet's questions; the same seed asks at the same moments.
     pub seed: u64,
 }
@@ -111,8 +115,22 @@ pub async fn run<L: Listener>(
     };
     let hands = Hands {
         balancer: Balancer::new(sdk.clone(), identity.instance.clone(), identity.private_address.clone()),
-        deployments: Deployments::new(sdk, identity.instance.clone()),
+        deployments: Deployments::new(sdk.clone(), identity.instance.clone()),
         connections: doors.connections,
+        scripts: doors.scripts,
+        tags: Tags::new(sdk.clone(), sdk_doors, identity.instance.clone(), &Owner::of(&identity)),
+        release: Release::new(sdk, identity.instance.clone(), settings.leave.lifecycle_hook.clone()),
+        announcer: Announcer {
+            webhook: settings.leave.webhook.clone(),
+            commands: settings.leave.commands.clone(),
+            credentials: doors.credentials,
+            identity: identity.clone(),
+            transport: doors.transport.clone(),
+            clock: doors.clock.clone(),
+            seed: doors.seed,
+        },
+        identity: identity.clone(),
+        remove_tags: settings.leave.remove_tags.clone(),
         target_groups: settings.target_groups.clone(),
     };
     let standing = memory.leaving.as_ref().map(|leaving| leaving.notices.clone()).unwrap_or_default();
@@ -120,7 +138,8 @@ pub async fn run<L: Listener>(
     core_settings.seed = doors.seed;
     let core = Core::new(core_settings, memory, now);
     let keeper = Box::new(NotebookKeeper { ledger, identity });
-    let engine = Engine::new(core, doors.clock, hands, keeper, on_stop, view);
+    let clock = doors.clock;
+    let engine = Engine::new(core, clock.clone(), hands, keeper, on_stop, view);
 
     let (heard, inbox) = mpsc::channel(INBOX);
     let server = Server {
@@ -129,7 +148,8 @@ pub async fn run<L: Listener>(
         patience: settings.hook_timeout,
         engine: heard.clone(),
     };
-    let notices = NoticePoller::new(imds, settings.imds.poll, doors.seed, &standing);
+    let calendar = Calendar { clock: clock.clone(), scheduled: settings.leave.scheduled.clone() };
+    let notices = NoticePoller::new(imds, settings.imds.poll, doors.seed, calendar, &standing);
     let probes: Vec<_> = settings
         .probes
         .iter()

@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Method;
-use pitcrew::intake::imds::{Endpoint, Identity, Imds, NoticePoller, Sight, Trouble};
+use pitcrew::config::Scheduled;
+use pitcrew::doors::TokioClock;
+use pitcrew::intake::imds::{Calendar, Endpoint, Identity, Imds, NoticePoller, Sight, Trouble};
 use pitcrew_core::notice::{Notice, NoticeKind};
-use pitcrew_core::time::WallTime;
+use pitcrew_core::time::{Instant as BootTime, Now, WallTime};
 use pitcrew_core::wire::Event;
 use scripted::{Outcome, Scripted, answer, refused};
 use tokio::sync::mpsc;
@@ -279,10 +281,16 @@ impl From<Sight> for Told {
 impl World {
     fn poll(&self, standing: &[Notice]) -> mpsc::Receiver<Told> {
         let (sender, receiver) = mpsc::channel(16);
-        let poller = NoticePoller::new(self.imds.clone(), Duration::from_secs(1), 42, standing);
+        let poller = NoticePoller::new(self.imds.clone(), Duration::from_secs(1), 42, calendar(), standing);
         tokio::spawn(poller.run(sender));
         receiver
     }
+}
+
+/// It is 2026-11-23T00:00:00Z, an hour after boot.
+fn calendar() -> Calendar {
+    let start = Now { at: BootTime(3_600_000), wall: WallTime(1_795_392_000_000) };
+    Calendar { clock: Arc::new(TokioClock::starting_at(start)), scheduled: Scheduled::default() }
 }
 
 fn terminate() -> Notice {
@@ -362,6 +370,25 @@ async fn several_kinds_at_once_are_all_told() {
     let expected = [NoticeKind::SpotTerminate, NoticeKind::Rebalance, NoticeKind::Scheduled, NoticeKind::AutoScaling];
     assert_eq!(kinds, expected);
     nothing(&mut told, Duration::from_secs(120)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scheduled_event_is_told_shortly_before_and_withdrawn_when_it_is_cancelled() {
+    let world = World::new();
+    let event = |state| {
+        format!(
+            r#"[{{"NotBefore":"23 Nov 2026 02:00:00 GMT","NotAfter":"","Code":"instance-stop","State":"{state}"}}]"#
+        )
+    };
+    world.page(SCHEDULED, &event("active"));
+    let mut told = world.poll(&[]);
+    nothing(&mut told, Duration::from_secs(114 * 60)).await;
+    let (seen, after) = next(&mut told).await;
+    let notice = Notice { kind: NoticeKind::Scheduled, time: Some(WallTime(1_795_399_200_000)) };
+    assert_eq!(seen, Told::Seen(notice.clone()));
+    assert!(after <= Duration::from_secs(95), "five minutes ahead, within one look: {after:?}");
+    world.page(SCHEDULED, &event("canceled"));
+    assert_eq!(next(&mut told).await.0, Told::Withdrawn(notice));
 }
 
 #[tokio::test(start_paused = true)]
@@ -507,7 +534,7 @@ async fn a_quiet_hour_costs_at_most_130_requests_a_minute() {
 async fn polling_ends_when_nobody_listens() {
     let world = World::new();
     let (sender, receiver) = mpsc::channel::<Told>(1);
-    let poller = NoticePoller::new(world.imds.clone(), Duration::from_secs(1), 42, &[]);
+    let poller = NoticePoller::new(world.imds.clone(), Duration::from_secs(1), 42, calendar(), &[]);
     let polling = tokio::spawn(poller.run(sender));
     sleep(Duration::from_secs(3)).await;
     drop(receiver);

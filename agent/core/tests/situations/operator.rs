@@ -169,3 +169,36 @@ fn a_caller_that_goes_away_does_not_undo_what_was_asked() {
     stage.pass(secs(5));
     assert!(stage.ports_in("web").is_empty());
 }
+
+#[test]
+fn leave_is_answered_when_the_last_step_is_done() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    let call = stage.operator(OperatorRequest::Leave { within: Some(secs(60)), waits: true, patience: secs(300) });
+    let (took, answer) = stage.wait(call);
+    assert_eq!((answer.verdict, answer.sentence.as_str()), (Verdict::Done, "left: out of traffic for good"));
+    assert!(took <= secs(10), "took {took:?}");
+    assert!(stage.ports_in("web").is_empty());
+    let back = stage.back_in();
+    assert_eq!(stage.wait(back).1.verdict, Verdict::Refused);
+}
+
+#[test]
+fn leave_that_does_not_wait_is_answered_at_once() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    let call = stage.operator(OperatorRequest::Leave { within: Some(secs(60)), waits: false, patience: secs(300) });
+    let (took, answer) = stage.wait(call);
+    assert_eq!((took, answer.verdict), (secs(0), Verdict::Done));
+    assert_eq!(answer.sentence, "leaving, within 60 s");
+    assert_eq!(stage.view().state, State::Leaving);
+}
+
+#[test]
+fn leave_that_was_cut_short_says_what_was_skipped() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.connections.insert(8080, Some(1));
+    let call = stage.operator(OperatorRequest::Leave { within: Some(secs(20)), waits: true, patience: secs(300) });
+    let (took, answer) = stage.wait(call);
+    assert_eq!(answer.verdict, Verdict::Failed);
+    assert_says(&answer.sentence, "left, but the drain was cut short");
+    assert!(took <= secs(20), "took {took:?}");
+}

@@ -2,7 +2,9 @@
 
 mod call;
 mod config;
+mod drain_scripts;
 pub(crate) mod hook;
+mod leave;
 mod operator;
 mod run;
 mod status;
@@ -56,9 +58,12 @@ enum Command {
     Status(status::StatusArgs),
     Out(operator::OutArgs),
     In(operator::InArgs),
+    Leave(leave::LeaveArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Rehearse(Box<RehearseArgs>),
+    #[command(hide = true)]
+    DrainScripts(drain_scripts::DrainScriptsArgs),
     /// The sample application of a rehearsal
     #[command(hide = true)]
     SampleApp(app::Args),
@@ -87,6 +92,8 @@ impl Cli {
             Command::Status(arguments) => status::run(arguments),
             Command::Out(arguments) => operator::out(arguments),
             Command::In(arguments) => operator::back_in(arguments),
+            Command::Leave(arguments) => leave::run(arguments),
+            Command::DrainScripts(arguments) => drain_scripts::run(arguments),
             Command::Config(command) => config::run(command),
             Command::Rehearse(arguments) => return rehearse(*arguments, &simulated::crew),
             Command::RehearseSystemctl(arguments) => return systemctl(&arguments),

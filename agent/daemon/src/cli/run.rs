@@ -16,10 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
 
-use super::{AgentArgs, ConfigArgs, call, complain, exit};
-use crate::config::{self, Settings};
-use crate::doors::{HostConnections, ReqwestTransport, SystemClock, boot_id};
-use crate::engine::OnStop;
+use super::{AgentArgs, ConfigArgs, call, complain, drain_scripts, exit};
+use crate::config::{self, RunScripts, Settings};
+use crate::doors::{Clock, Credentials, HostConnections, ReqwestTransport, SystemClock, boot_id};
+use crate::effect::scripts::{DrainScripts, Runner, Trust, UnitScripts};
 use crate::intake::imds::Endpoint;
 use crate::intake::socket::UnixSocket;
 use crate::ledger::DirStore;
@@ -28,8 +28,8 @@ use crate::run::{AwsAccess, Doors, run as run_agent};
 
 /// Run the agent: hear hooks and notices, and keep traffic where it belongs
 ///
-/// This is what pitcrew.service starts. SIGTERM stops it; traffic stays as it is then, and the next run takes up from
-/// the state directory.
+/// This is what pitcrew.service starts. SIGTERM stops it: by default the instance leaves traffic first, and the next run
+/// brings it back (`leave.on_stop`).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example, beside an agent that is installed:
@@ -67,17 +67,21 @@ pub(super) fn run(arguments: RunArgs) -> u8 {
 
 async fn resident(settings: Settings, arguments: RunArgs) -> anyhow::Result<()> {
     let boot = boot_id().context("reading which boot this is")?;
+    let state_dir = unit_dir(arguments.state_dir, "STATE_DIRECTORY", "/var/lib/pitcrew");
     let doors = Doors {
         clock: Arc::new(SystemClock),
         transport: Arc::new(ReqwestTransport::new().context("building the HTTP client")?),
         connections: Arc::new(HostConnections),
-        store: Box::new(DirStore::open(state_dir(arguments.state_dir)).context("opening the state directory")?),
+        store: Box::new(DirStore::open(state_dir).context("opening the state directory")?),
         seed: seed(&boot),
         boot,
         imds: Endpoint::choose(settings.imds.endpoint.as_ref(), |name| std::env::var(name).ok())
             .context("choosing the metadata service")?,
         aws: AwsAccess::Host,
+        scripts: scripts(&settings, arguments.runtime_dir),
+        credentials: Credentials { directory: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) },
     };
+    let on_stop = settings.leave.on_stop;
     let socket = arguments.agent.path();
     let listener = UnixSocket::bind(&socket).await?;
     info!(socket = %socket.display(), version = env!("CARGO_PKG_VERSION"), "the agent starts");
@@ -87,7 +91,7 @@ async fn resident(settings: Settings, arguments: RunArgs) -> anyhow::Result<()> 
     let (view, shown) = watch::channel(None);
     tokio::select! {
         biased;
-        outcome = run_agent(settings, doors, listener, OnStop::Stay, view, stop) => outcome,
+        outcome = run_agent(settings, doors, listener, on_stop, view, stop) => outcome,
         never = keep_systemd_informed(shown) => match never {},
     }
 }
@@ -139,14 +143,33 @@ async fn keep_systemd_informed(mut shown: watch::Receiver<Option<Arc<View>>>) ->
     }
 }
 
-/// `StateDirectory=` of the unit, unless the operator says otherwise.
-fn state_dir(named: Option<PathBuf>) -> PathBuf {
+/// `drain.d`, run here or by root's unit.
+fn scripts(settings: &Settings, runtime_dir: Option<PathBuf>) -> Arc<dyn DrainScripts> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let runner =
+        Runner { directory: settings.leave.scripts.clone(), trust: Trust::of_this_process(), clock: clock.clone() };
+    match settings.leave.run_scripts {
+        RunScripts::Direct => Arc::new(runner),
+        RunScripts::Unit => {
+            let runtime_dir = unit_dir(runtime_dir, "RUNTIME_DIRECTORY", "/run/pitcrew");
+            Arc::new(UnitScripts {
+                request: runtime_dir.join(drain_scripts::REQUEST),
+                report: drain_scripts::REPORT.into(),
+                runner: Runner { trust: Trust::Anybody, ..runner },
+                clock,
+            })
+        }
+    }
+}
+
+/// A directory that the unit has systemd make, unless the operator names another.
+fn unit_dir(named: Option<PathBuf>, variable: &str, otherwise: &str) -> PathBuf {
     named.unwrap_or_else(|| {
-        let directories = std::env::var_os("STATE_DIRECTORY").unwrap_or_default();
+        let directories = std::env::var_os(variable).unwrap_or_default();
         // systemd lists several with colons between them; ours is the first.
         let first = directories.as_encoded_bytes().split(|byte| *byte == b':').next().unwrap_or_default();
         match first {
-            [] => PathBuf::from("/var/lib/pitcrew"),
+            [] => PathBuf::from(otherwise),
             path => PathBuf::from(OsStr::from_bytes(path)),
         }
     })

@@ -1,18 +1,21 @@
 //! Every key, its type and its default: one table, from which reading, merging and showing follow.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
 use pitcrew_core::settings::{OnAdvice, OnNotice, Settings as Core};
 
 use super::Settings;
+use super::leave::{Commands, Leave, RunScripts, Scheduled, StopWord, TagKey, Webhook};
 use super::origin::{Chosen, Origin};
 use super::probe::{self, ProbeKeys};
 use super::read::{Reader, Table};
 use super::settings::{Aws, Imds, Log, LogFormat, LogLevel};
 use super::show::Row;
 use super::value::{OnWithdrawn, Period, TargetGroup, TrafficOwner, Value};
+use crate::effect::scripts::DIRECTORY;
 
 macro_rules! sections {
     ($($name:literal $section:ident: $Section:ident {
@@ -131,12 +134,20 @@ sections! {
         hook_timeout: Period = Period(Duration::from_secs(15 * 60)),
         on_notice: OnNotice = Core::default().on_notice,
     }
-    "leaving" leaving: Leaving {
+    "leave" leave: LeaveKeys {
         budget: Period = Period(Core::default().leave_budget),
         hibernate_budget: Period = Period(Core::default().hibernate_budget),
         on_rebalance: OnAdvice = Core::default().on_rebalance,
         on_withdrawn: OnWithdrawn = OnWithdrawn::of(Core::default().return_when_withdrawn),
-        remove_tags: bool = Core::default().remove_tags,
+        on_stop: StopWord = StopWord::Leave,
+        stop_budget: Period = Period(Duration::from_secs(85)),
+        scheduled: Scheduled = Scheduled::default(),
+        scripts: PathBuf = PathBuf::from(DIRECTORY),
+        run_scripts: RunScripts = RunScripts::Unit,
+        remove_tags: Vec<TagKey> = Vec::new(),
+        lifecycle_hook: Option<String> = None,
+        webhook: Option<Webhook> = None,
+        commands: Commands = Commands::default(),
     }
     "imds" imds: ImdsKeys {
         poll: Period = Period(Duration::from_secs(1)),
@@ -178,17 +189,27 @@ impl Merged {
                 ask_after: self.deployment.ask_after.value.0,
                 assume_dead_after: self.deployment.assume_dead_after.value.0,
                 on_notice: self.deployment.on_notice.value,
-                return_when_withdrawn: self.leaving.on_withdrawn.value == OnWithdrawn::Return,
-                on_rebalance: self.leaving.on_rebalance.value,
-                leave_budget: self.leaving.budget.value.0,
-                hibernate_budget: self.leaving.hibernate_budget.value.0,
-                remove_tags: self.leaving.remove_tags.value,
+                return_when_withdrawn: self.leave.on_withdrawn.value == OnWithdrawn::Return,
+                on_rebalance: self.leave.on_rebalance.value,
+                leave_budget: self.leave.budget.value.0,
+                hibernate_budget: self.leave.hibernate_budget.value.0,
+                remove_tags: !self.leave.remove_tags.value.is_empty(),
                 probes: thresholds,
                 seed: Core::default().seed,
             },
             target_groups: (self.traffic.target_groups.value.into_iter()).map(|group| group.0).collect(),
             probes,
             hook_timeout: self.deployment.hook_timeout.value.0,
+            leave: Leave {
+                on_stop: self.leave.on_stop.value.within(self.leave.stop_budget.value.0),
+                scripts: self.leave.scripts.value,
+                run_scripts: self.leave.run_scripts.value,
+                remove_tags: (self.leave.remove_tags.value.into_iter()).map(|key| key.0).collect(),
+                lifecycle_hook: self.leave.lifecycle_hook.value,
+                scheduled: self.leave.scheduled.value,
+                webhook: self.leave.webhook.value,
+                commands: self.leave.commands.value,
+            },
             imds: Imds {
                 poll: self.imds.poll.value.0,
                 timeout: self.imds.timeout.value.0,

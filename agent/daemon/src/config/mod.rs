@@ -7,11 +7,13 @@
 
 pub mod duration;
 mod keys;
+mod leave;
 mod origin;
 mod probe;
 mod read;
 mod settings;
 mod show;
+mod template;
 mod value;
 
 use std::collections::BTreeMap;
@@ -20,8 +22,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use keys::Merged;
+pub use leave::{Address, Commands, Credential, Lead, Leave, OnStop, RunScripts, Scheduled, Webhook};
 pub use origin::Complaint;
 pub use settings::{Aws, Check, Imds, Log, LogFormat, LogLevel, Probe, Settings, Statuses};
+pub use template::{Fill, Template};
 
 /// Where files are looked for when nobody says otherwise, the least important first.
 pub const DIRECTORIES: [&str; 3] = ["/usr/lib/pitcrew/config.d", "/run/pitcrew/config.d", "/etc/pitcrew/config.d"];

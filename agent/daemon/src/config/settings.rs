@@ -8,6 +8,7 @@ use http::Uri;
 use pitcrew_core::ids::ProbeName;
 
 use super::keys::Merged;
+use super::leave::Leave;
 
 /// Settings of the daemon. `Settings::default()` is what the shipped fragments say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Settings {
     pub probes: Vec<Probe>,
     /// `[deployment] hook_timeout`: how long a hook waits that does not say so itself.
     pub hook_timeout: Duration,
+    /// `[leave]`, beside what is in `core`.
+    pub leave: Leave,
     /// `[imds]`.
     pub imds: Imds,
     /// `[aws]`.

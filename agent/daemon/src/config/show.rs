@@ -17,6 +17,24 @@ pub(super) struct Row {
     pub(super) origin: Origin,
 }
 
+/// A value as TOML writes it in a line. JSON's strings, numbers and lists are TOML's too; its objects are not.
+fn toml_of(value: &Json) -> String {
+    match value {
+        Json::Object(entries) if entries.is_empty() => "{}".to_owned(),
+        Json::Object(entries) => {
+            let entries: Vec<_> =
+                entries.iter().map(|(key, value)| format!("{} = {}", key_of(key), toml_of(value))).collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => value.to_string(),
+    }
+}
+
+fn key_of(key: &str) -> String {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if key.bytes().all(is_bare) { key.to_owned() } else { json!(key).to_string() }
+}
+
 impl Merged {
     /// TOML that says the same as all files together; each line names its origin.
     pub fn to_toml(&self) -> String {
@@ -34,7 +52,7 @@ impl Merged {
             }
             let line = match &row.value {
                 Json::Null => format!("# {} is not set", row.key),
-                value => format!("{} = {value}", row.key),
+                value => format!("{} = {}", row.key, toml_of(value)),
             };
             let _ = writeln!(text, "{line:<40} # {}", row.origin);
         }

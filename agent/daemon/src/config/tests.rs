@@ -68,11 +68,24 @@ fn every_key_reaches_the_settings() {
         drain = { settle = "0s", quiet_period = "250ms" }
         return = { within = "3m" }
         deployment = { ask_after = "31s", assume_dead_after = "2h", hook_timeout = "16m", on_notice = "refuse" }
-        leaving = { budget = "90s", hibernate_budget = "8s", on_rebalance = "drain", on_withdrawn = "return", remove_tags = true }
         imds = { poll = "2s", timeout = "3s", endpoint = "http://127.0.0.1:1338" }
         aws = { region = "eu-west-1", endpoint_url = "http://127.0.0.1:4566", timeout = "6s" }
         socket = { group = "deploy" }
         log = { format = "json", level = "debug" }
+        [leave]
+        budget = "90s"
+        hibernate_budget = "8s"
+        on_rebalance = "drain"
+        on_withdrawn = "return"
+        on_stop = "stay"
+        stop_budget = "40s"
+        scripts = "/srv/drain.d"
+        run_scripts = "direct"
+        remove_tags = ["deploy", "pitcrew:ready"]
+        lifecycle_hook = "drain"
+        scheduled = { lead = "10m", instance-reboot = "2m", system-maintenance = "ignore" }
+        webhook = { url = "https://hooks.example/x", headers = { Authorization = "hook-token" }, body = '{"text":"{{sentence}}"}' }
+        commands = { noticed = ["/usr/bin/page", "now"], left_badly = ["/usr/bin/page", "late"] }
         [[health.probe]]
         name = "app"
         http = "http://127.0.0.1:8080/health"
@@ -110,6 +123,25 @@ fn every_key_reaches_the_settings() {
     assert_eq!((core.leave_budget, core.hibernate_budget), (Duration::from_secs(90), Duration::from_secs(8)));
     assert_eq!(core.on_rebalance, OnAdvice::Drain);
     assert!(core.return_when_withdrawn && core.remove_tags);
+    let leave = &settings.leave;
+    assert_eq!(leave.on_stop, OnStop::Stay);
+    assert_eq!(
+        super::tests::settings("leave.stop_budget = \"40s\"").leave.on_stop,
+        OnStop::Leave(Duration::from_secs(40))
+    );
+    assert_eq!((leave.scripts.as_path(), leave.run_scripts), (Path::new("/srv/drain.d"), RunScripts::Direct));
+    assert_eq!(leave.remove_tags, ["deploy", "pitcrew:ready"]);
+    assert_eq!(leave.lifecycle_hook.as_deref(), Some("drain"));
+    let leads = ["instance-stop", "instance-reboot", "system-maintenance"].map(|code| leave.scheduled.lead(code));
+    let minutes = |n: u64| Lead::Ahead(Duration::from_secs(60 * n));
+    assert_eq!(leads, [minutes(10), minutes(2), Lead::Ignore]);
+    let webhook = leave.webhook.as_ref().unwrap();
+    assert_eq!(webhook.url, Address::Plain("https://hooks.example/x".parse().unwrap()));
+    assert_eq!(webhook.headers["Authorization"], Credential("hook-token".into()));
+    assert_eq!(webhook.body.filled(Fill::word), r#"{"text":"sentence"}"#);
+    assert_eq!(leave.commands.noticed, ["/usr/bin/page", "now"]);
+    assert!(leave.commands.left.is_empty());
+    assert_eq!(leave.commands.left_badly, ["/usr/bin/page", "late"]);
     assert_eq!(settings.hook_timeout, Duration::from_secs(960));
     assert_eq!(settings.target_groups.len(), 2);
     assert_eq!(settings.imds.endpoint.unwrap(), "http://127.0.0.1:1338");
@@ -132,7 +164,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         a.toml:10: `imds.poll`: 1ms is too short; the least is 100ms
         a.toml:11: `imds.endpoint`: `169.254.169.254` is no address; write it as http://HOST[:PORT][/PATH]
         a.toml:13: `socket.group`: must not be empty; leave the key out instead
-        a.toml:14: unknown section `drian`; there are traffic, drain, return, deployment, leaving, imds, aws, socket, log, health"#]]
+        a.toml:14: unknown section `drian`; there are traffic, drain, return, deployment, leave, imds, aws, socket, log, health"#]]
     .assert_eq(&complaints(
         r#"
 [traffic]
@@ -192,6 +224,45 @@ healthy_threshold = 0
 [[health.probe]]
 name = "twice"
 tcp = "127.0.0.1:80"
+"#,
+    ));
+}
+
+#[test]
+fn what_makes_no_sense_of_the_end_is_refused_by_its_inner_key() {
+    expect![[r#"
+        a.toml:9: `leave.on_stop`: must be one of "leave", "stay", not "go"
+        a.toml:6: `leave.scheduled`: `instance-reboot`: is too short: scheduled events are asked for every 30 s
+        a.toml:3: `leave.scripts`: `drain.d` does not begin with /
+        a.toml:4: `leave.run_scripts`: must be one of "unit", "direct", not "root"
+        a.toml:5: `leave.remove_tags`: `aws:autoscaling:groupName` is no tag key that could be removed
+        a.toml:7: `leave.webhook`: needs exactly one of `url` and `url_credential`
+        a.toml:8: `leave.commands`: `left` begins with the whole path of a program"#]]
+    .assert_eq(&complaints(
+        r#"
+[leave]
+scripts = "drain.d"
+run_scripts = "root"
+remove_tags = ["aws:autoscaling:groupName"]
+scheduled = { instance-reboot = "5s" }
+webhook = { url = "https://hooks.example", url_credential = "hook" }
+commands = { left = ["page"] }
+on_stop = "go"
+"#,
+    ));
+    expect![[r#"
+        a.toml:2: `leave.scheduled`: unknown key `instance-reset`; there are lead, instance-reboot, system-reboot, system-maintenance, instance-retirement, instance-stop
+        a.toml:4: `leave.webhook`: `headers.Authorization`: `a/b` is neither a credential's name nor the path of a file
+        a.toml:7: `leave.commands`: `noticed` begins with the whole path of a program"#]]
+    .assert_eq(&complaints(
+        r#"
+[leave.scheduled]
+instance-reset = "5m"
+[leave.webhook]
+url_credential = "hook"
+headers = { Authorization = "a/b" }
+[leave.commands]
+noticed = []
 "#,
     ));
 }
@@ -272,7 +343,8 @@ fn a_directory_that_was_asked_for_must_exist() {
 
 #[test]
 fn what_is_shown_can_be_read_again() {
-    let text = "drain.settle = \"7s\"\n[[health.probe]]\nname = \"app\"\ncommand = [\"a\", \"b \\\"c\\\"\"]";
+    let text = "drain.settle = \"7s\"\nleave.webhook = { url_credential = \"hook\", headers = { X-Key = \"key\" } }\n\
+                leave.scheduled.instance-stop = \"1h\"\n[[health.probe]]\nname = \"app\"\ncommand = [\"a\", \"b \\\"c\\\"\"]";
     let merged = load_one(text).unwrap();
     let shown = merged.to_toml();
     assert!(shown.lines().any(|line| line.starts_with("settle = \"7s\"") && line.ends_with("a.toml:1")), "{shown}");

@@ -209,7 +209,7 @@ impl Value for OnAdvice {
     }
 }
 
-/// `leaving.on_withdrawn`.
+/// `leave.on_withdrawn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OnWithdrawn {
     Stay,
@@ -275,7 +275,7 @@ impl Value for LogLevel {
 }
 
 /// One of a few words.
-fn word<T: Copy>(toml: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, String> {
+pub(super) fn word<T: Copy>(toml: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, String> {
     let found = words.iter().find(|(word, _)| toml.as_str() == Some(word));
     found.map(|(_, value)| *value).ok_or_else(|| {
         let words: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
@@ -284,7 +284,7 @@ fn word<T: Copy>(toml: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, String> {
 }
 
 /// `must be A, not B`.
-fn expected(what: &str, toml: &DeValue<'_>) -> String {
+pub(super) fn expected(what: &str, toml: &DeValue<'_>) -> String {
     match toml {
         DeValue::String(text) => format!("must be {what}, not \"{text}\""),
         DeValue::Integer(number) => format!("must be {what}, not {number}"),

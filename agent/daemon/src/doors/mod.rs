@@ -6,12 +6,14 @@
 mod boot;
 mod clock;
 mod connections;
+mod credentials;
 mod reqwest;
 mod transport;
 
 pub use boot::boot_id;
 pub use clock::{Clock, SystemClock, TokioClock};
 pub use connections::{Connections, HostConnections};
+pub use credentials::{CredentialError, Credentials};
 pub use reqwest::ReqwestTransport;
 pub(crate) use transport::with_causes;
 pub use transport::{Transport, TransportError};

@@ -31,27 +31,45 @@ impl Asked<'_> {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let (operation, object) = (self.operation(), self.object);
-        let Some(refusal) = error.as_service_error().map(ProvideErrorMetadata::meta) else {
-            let sentence = match credentials(error) {
-                Some(cause) => format!(
-                    "{operation} on {object} has no credentials to sign with: attach a role to the instance ({})",
-                    with_causes(cause)
-                ),
-                None => format!("{operation} on {object} got no answer: {}", root_first(error)),
-            };
-            return Failure { kind: FailureKind::Unavailable, sentence };
-        };
-        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-        let code = refusal.code().unwrap_or_default();
-        let kind = kind(code, status);
-        let said = match (code, refusal.message().unwrap_or_default()) {
+        match error.as_service_error().map(ProvideErrorMetadata::meta) {
+            Some(refusal) => {
+                let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+                self.refused(status, refusal.code().unwrap_or_default(), refusal.message().unwrap_or_default())
+            }
+            None => match credentials(error) {
+                Some(cause) => self.unsigned(cause),
+                None => self.unanswered(&root_first(error)),
+            },
+        }
+    }
+
+    /// There is nobody to sign for.
+    pub(super) fn unsigned(&self, cause: &CredentialsError) -> Failure {
+        let sentence = format!(
+            "{} on {} has no credentials to sign with: attach a role to the instance ({})",
+            self.operation(),
+            self.object,
+            with_causes(cause)
+        );
+        Failure { kind: FailureKind::Unavailable, sentence }
+    }
+
+    /// No answer came.
+    pub(super) fn unanswered(&self, why: &str) -> Failure {
+        let sentence = format!("{} on {} got no answer: {why}", self.operation(), self.object);
+        Failure { kind: FailureKind::Unavailable, sentence }
+    }
+
+    /// The service said no.
+    pub(super) fn refused(&self, status: u16, code: &str, message: &str) -> Failure {
+        let said = match (code, message) {
             ("", "") => format!("HTTP {status}"),
             (code, "") => code.to_owned(),
             ("", message) => message.to_owned(),
             (code, message) => format!("{code}: {message}"),
         };
-        let Self { permission, resource, .. } = self;
+        let (operation, Self { permission, object, resource }) = (self.operation(), self);
+        let kind = kind(code, status);
         let sentence = match kind {
             FailureKind::Throttled => format!("{operation} on {object} was throttled ({said})"),
             FailureKind::Unavailable => format!("{operation} on {object} failed over there ({said})"),

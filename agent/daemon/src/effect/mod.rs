@@ -1,10 +1,18 @@
 //! Acts: each effect asks one outside service for one thing and says what came of it. Nobody here decides, and nobody
 //! retries: the core does both.
 
+pub mod announce;
 pub mod aws;
 pub mod balancer;
 pub mod deployments;
 mod failure;
+mod process;
+pub mod release;
+pub mod scripts;
+pub mod tags;
 
+pub use announce::Announcer;
 pub use balancer::Balancer;
 pub use deployments::Deployments;
+pub use release::Release;
+pub use tags::Tags;

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::FutureExt;
+use futures_util::stream::{BoxStream, StreamExt, once};
 use pitcrew_core::wire::{Action, Event};
 
 use crate::doors::Connections;
-use crate::effect::balancer::Balancer;
-use crate::effect::deployments::Deployments;
+use crate::effect::scripts::{DrainScripts, Order};
+use crate::effect::{Announcer, Balancer, Deployments, Release, Tags};
+use crate::intake::imds::Identity;
 
 /// Everything that the engine can do outside.
 pub struct Hands {
@@ -17,13 +19,25 @@ pub struct Hands {
     pub deployments: Deployments,
     /// This host's connections.
     pub connections: Arc<dyn Connections>,
+    /// The operator's `drain.d`.
+    pub scripts: Arc<dyn DrainScripts>,
+    /// This instance's tags.
+    pub tags: Tags,
+    /// Auto Scaling.
+    pub release: Release,
+    /// The operator's webhook and programs.
+    pub announcer: Announcer,
+    /// Who this instance is.
+    pub identity: Identity,
+    /// `[leave] remove_tags`: the keys of the tags by which CodeDeploy chooses this instance.
+    pub remove_tags: Vec<String>,
     /// `[traffic] target_groups`: empty means every group that holds this instance.
     pub target_groups: Vec<String>,
 }
 
 impl Hands {
-    /// Begins an action; the future ends with the one event that answers it. `None`: nothing answers it.
-    pub fn carry_out(hands: Arc<Self>, action: Action) -> Option<BoxFuture<'static, Event>> {
+    /// Begins an action; the stream ends with the event that answers it. `None`: nothing answers it.
+    pub fn carry_out(hands: Arc<Self>, action: Action) -> Option<BoxStream<'static, Event>> {
         let outcome = match action {
             Action::DiscoverGroups => {
                 async move { Event::GroupsDiscovered { answer: hands.balancer.discover(&hands.target_groups).await } }
@@ -59,11 +73,18 @@ impl Hands {
                 Event::ConnectionsCounted { counts: hands.connections.established(&ports).unwrap_or_default() }
             }
             .boxed(),
-            Action::RunDrainScripts { .. } => std::future::ready(Event::DrainScriptsEnded { answer: Ok(()) }).boxed(),
-            Action::RemoveTags => std::future::ready(Event::TagsRemoved { answer: Ok(()) }).boxed(),
-            Action::Release { .. } => std::future::ready(Event::Released { answer: Ok(()) }).boxed(),
+            Action::RunDrainScripts { why, until, ended } => {
+                let Identity { instance, region, .. } = hands.identity.clone();
+                return Some(hands.scripts.run(Order { why, until, ended, instance, region }));
+            }
+            Action::RemoveTags => {
+                async move { Event::TagsRemoved { answer: hands.tags.delete(&hands.remove_tags).await } }.boxed()
+            }
+            Action::Release { why } => {
+                async move { Event::Released { answer: hands.release.release(why).await } }.boxed()
+            }
             Action::Announce { .. } | Action::Reply { .. } | Action::Progress { .. } => return None,
         };
-        Some(outcome)
+        Some(once(outcome).boxed())
     }
 }

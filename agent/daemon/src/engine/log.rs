@@ -30,7 +30,11 @@ impl Log {
             Event::DeploymentLearned { deployment, answer: Ok(state) } => {
                 info!(%deployment, ?state, "deployment asked after");
             }
-            Event::DrainScriptEnded { name, how } => info!(%name, ?how, "drain.d script ended"),
+            Event::DrainScriptEnded { name, how: Ok(how) } => info!(script = name, "drain.d/{name} {how}"),
+            Event::DrainScriptEnded { name, how: Err(how) } => warn!(script = name, "drain.d/{name} {how}"),
+            Event::DrainScriptsEnded { answer } => ended("drain.d has ended", answer),
+            Event::TagsRemoved { answer } => ended("tags removed", answer),
+            Event::Released { answer } => ended("released", answer),
             Event::Started
             | Event::TimerElapsed
             | Event::SightLost { .. }
@@ -40,10 +44,7 @@ impl Log {
             | Event::GroupsDiscovered { .. }
             | Event::GroupObserved { .. }
             | Event::ConnectionsCounted { .. }
-            | Event::ProbeAnswered { .. }
-            | Event::DrainScriptsEnded { .. }
-            | Event::TagsRemoved { .. }
-            | Event::Released { .. } => debug!(?event, "heard"),
+            | Event::ProbeAnswered { .. } => debug!(?event, "heard"),
         }
     }
 
@@ -89,6 +90,13 @@ impl Log {
             warn!("{sentence}");
             self.ledger = Some(sentence.to_owned());
         }
+    }
+}
+
+fn ended(what: &'static str, answer: &Result<(), Failure>) {
+    match answer {
+        Ok(()) => info!("{what}"),
+        Err(failure) => warn!(kind = ?failure.kind, "{}", failure.sentence),
     }
 }
 

@@ -4,25 +4,30 @@ mod hands;
 mod log;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{BoxStream, FuturesUnordered, SelectAll, once};
 use pitcrew_core::Core;
 use pitcrew_core::ids::CallId;
+use pitcrew_core::leaving::Stage;
 use pitcrew_core::memory::Memory;
 use pitcrew_core::notice::{Notice, NoticeKind};
 use pitcrew_core::time::{Now, WallTime, millis};
 use pitcrew_core::view::View;
-use pitcrew_core::wire::{Action, Answer, Event, Failure, FailureKind, Verdict};
+use pitcrew_core::wire::{Action, Answer, Event, Failure, FailureKind, Moment, Verdict};
 use tokio::sync::{mpsc, watch};
 
 use crate::doors::Clock;
+use crate::effect::announce::Announcement;
 use crate::intake::imds::Sight;
 use crate::intake::socket::{CallEvent, Replies, Request};
+use crate::protocol::LeavePlan;
 
+pub use crate::config::OnStop;
 pub use hands::Hands;
 use log::Log;
 
@@ -64,14 +69,8 @@ pub trait Keeper: Send {
     fn keep(&mut self, memory: &Memory, now: Now) -> Result<(), String>;
 }
 
-/// What to do when the service manager stops the agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnStop {
-    /// Leave traffic first, for at most so long.
-    Leave(Duration),
-    /// Stop at once; traffic stays as it is, and the next run takes up from the ledger.
-    Stay,
-}
+/// How long an agent that has left waits for those who are still being told.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// The engine. Dropping it stops everything that is under way.
 pub struct Engine {
@@ -82,7 +81,11 @@ pub struct Engine {
     kept: Option<Memory>,
     on_stop: OnStop,
     callers: BTreeMap<CallId, Replies>,
-    under_way: FuturesUnordered<BoxFuture<'static, Event>>,
+    under_way: SelectAll<BoxStream<'static, Event>>,
+    /// What the operator is told; nothing waits for it.
+    announcing: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Keeps the lifecycle hook of an Auto Scaling group waiting, while there is something to wait for.
+    kept_waiting: Option<BoxFuture<'static, Infallible>>,
     view: watch::Sender<Option<Arc<View>>>,
     log: Log,
 }
@@ -105,7 +108,9 @@ impl Engine {
             kept: None,
             on_stop,
             callers: BTreeMap::new(),
-            under_way: FuturesUnordered::new(),
+            under_way: SelectAll::new(),
+            announcing: FuturesUnordered::new(),
+            kept_waiting: None,
             view,
             log: Log::default(),
         }
@@ -124,9 +129,15 @@ impl Engine {
                 },
             }
             if self.has_left_for_shutdown() {
-                return;
+                return self.finish_announcing().await;
             }
         }
+    }
+
+    async fn finish_announcing(mut self) {
+        let told = async { while self.announcing.next().await.is_some() {} };
+        // Who is not told by then learns it from what it no longer hears.
+        let _ = tokio::time::timeout(LAST_WORDS, told).await;
     }
 
     /// The next thing to think about: the first of an outcome, something heard, or the moment that the core asked for.
@@ -139,11 +150,23 @@ impl Engine {
                 None => std::future::pending().await,
             }
         };
+        let kept_waiting = async {
+            match &mut self.kept_waiting {
+                Some(keeps_waiting) => keeps_waiting.await,
+                None => std::future::pending().await,
+            }
+        };
+        let announced = async {
+            while self.announcing.next().await.is_some() {}
+            std::future::pending::<Infallible>().await
+        };
         tokio::select! {
             biased;
             Some(event) = self.under_way.next() => Some(Input::Heard(event)),
             input = inbox.recv() => input,
             () = sleep => Some(Input::Heard(Event::TimerElapsed)),
+            never = kept_waiting => match never {},
+            never = announced => match never {},
         }
     }
 
@@ -162,6 +185,14 @@ impl Engine {
                 // A view is plain data with string keys: it always has a JSON form.
                 replies.status(serde_json::to_value(view).unwrap_or_default());
             }
+            CallEvent::Arrived { request: Request::LeavePlan(within), replies, .. } => {
+                let plan = LeavePlan {
+                    core: self.core.leave_plan(self.clock.now(), within),
+                    scripts: self.hands.scripts.names(),
+                    remove_tags: self.hands.remove_tags.clone(),
+                };
+                replies.status(serde_json::to_value(plan).unwrap_or_default());
+            }
             CallEvent::Abandoned { call } => self.step(Event::CallAbandoned { call }),
         }
     }
@@ -177,6 +208,7 @@ impl Engine {
                 Ok(()) | Err(_) => self.carry_out(action),
             }
         }
+        self.keep_hook_waiting();
         let view = Arc::new(self.core.view(now));
         self.log.view(&view);
         self.view.send_if_modified(|shown| {
@@ -184,6 +216,19 @@ impl Engine {
             *shown = Some(view);
             changed
         });
+    }
+
+    /// A group whose hook is not kept waiting takes the instance away before it has left.
+    fn keep_hook_waiting(&mut self) {
+        let wanted = self.core.memory().leaving.as_ref().is_some_and(|leaving| {
+            leaving.stage != Stage::Done && leaving.notices.iter().any(|notice| notice.kind == NoticeKind::AutoScaling)
+        });
+        if !wanted {
+            self.kept_waiting = None;
+        } else if self.kept_waiting.is_none() {
+            let hands = self.hands.clone();
+            self.kept_waiting = Some(Box::pin(async move { hands.release.keep_waiting().await }));
+        }
     }
 
     fn keep(&mut self, now: Now) -> Result<(), String> {
@@ -222,7 +267,7 @@ impl Engine {
         if let Action::Deregister { group, .. } = action {
             let failure = Failure { kind: FailureKind::Throttled, sentence: sentence.to_owned() };
             let event = Event::Deregistered { group: group.clone(), answer: Err(failure) };
-            self.under_way.push(Box::pin(std::future::ready(event)));
+            self.under_way.push(once(std::future::ready(event)).boxed());
         }
     }
 
@@ -235,6 +280,7 @@ impl Engine {
                     caller.progress(sentence);
                 }
             }
+            Action::Announce { moment, why, sentence } => self.announce(moment, why, sentence),
             outside => {
                 if let Some(outcome) = Hands::carry_out(self.hands.clone(), outside) {
                     self.under_way.push(outcome);
@@ -247,6 +293,15 @@ impl Engine {
         if let Some(caller) = self.callers.remove(&call) {
             caller.answer(answer);
         }
+    }
+
+    fn announce(&mut self, moment: Moment, why: NoticeKind, sentence: String) {
+        let leaving = self.core.memory().leaving.as_ref();
+        let deadline = leaving.map_or(self.clock.now().at, |leaving| leaving.deadline);
+        let hands = self.hands.clone();
+        self.announcing.push(Box::pin(async move {
+            hands.announcer.announce(Announcement { moment, why, sentence, deadline }).await;
+        }));
     }
 
     fn shutdown(&self, budget: Duration) -> Notice {

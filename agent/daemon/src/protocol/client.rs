@@ -18,7 +18,7 @@ use super::{DecodeError, LineError, Lines, REPLY_LIMIT, Reason, Refusal, Reply, 
 pub enum End {
     /// A hook or an operator was answered.
     Answer(Answer),
-    /// How things are.
+    /// How things are, or would be.
     Status(Value),
 }
 

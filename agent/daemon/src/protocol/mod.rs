@@ -6,10 +6,12 @@
 //! {"v":1,"hook":{"event":"BeforeInstall","deployment":"d-ABC","application":"shop","group":"web","patience_ms":900000}}
 //! {"v":1,"out":{"ttl_ms":3600000,"patience_ms":60000}}
 //! {"v":1,"in":{"patience_ms":60000}}
+//! {"v":1,"leave":{"within_ms":90000,"waits":true,"patience_ms":120000}}
+//! {"v":1,"leave_plan":{"within_ms":90000}}
 //! {"v":1,"status":{}}
 //! ```
 //!
-//! `patience_ms` (how long the caller waits) and `ttl_ms` may be absent. The agent writes reply lines: first that it
+//! `patience_ms` (how long the caller waits), `ttl_ms` and `within_ms` may be absent. The agent writes reply lines: first that it
 //! took the call and how long it may take, then any number of sentences, then exactly one end:
 //!
 //! ```json
@@ -18,7 +20,7 @@
 //! {"v":1,"answer":{"verdict":"done","sentence":"out of traffic"}}
 //! ```
 //!
-//! For `status` the end is `{"v":1,"status":{…}}`; where the agent does not take the call, it is
+//! For `status` and `leave_plan` the end is a document, `{"v":1,"status":{…}}`; where the agent does not take the call, it is
 //! `{"v":1,"refused":{"reason":"permission","sentence":"…"}}`. A caller that was told to stop writes
 //! `{"v":1,"cancel":{}}` and still gets its answer; closing the connection also gives the call up. A connection
 //! that closes before the end means that the agent went away: send the same request again, it is safe.
@@ -73,6 +75,23 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         patience_ms: Option<u64>,
     },
+    /// An operator takes the instance out of traffic for good.
+    Leave {
+        /// How long that may take, in milliseconds; absent: the agent's `leave.budget`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        within_ms: Option<u64>,
+        /// Whether the answer comes when all is done, or at once.
+        waits: bool,
+        /// How long the caller waits, in milliseconds; absent: the agent's `hook_timeout`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patience_ms: Option<u64>,
+    },
+    /// Anybody asks what `leave` would do; nothing is done.
+    LeavePlan {
+        /// How long it might take, in milliseconds; absent: the agent's `leave.budget`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        within_ms: Option<u64>,
+    },
     /// Anybody asks how things are.
     Status {},
     /// The caller of this connection was told to stop.
@@ -109,10 +128,22 @@ pub enum Reply {
     Progress(String),
     /// The end of a call.
     Answer(Answer),
-    /// The end of a status request.
+    /// The end of a status request, or a [`LeavePlan`].
     Status(Value),
     /// The end of what was not taken.
     Refused(Refusal),
+}
+
+/// What leaving would do: the document that answers `leave_plan`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeavePlan {
+    /// How the time would be shared out, and what would be taken out.
+    #[serde(flatten)]
+    pub core: pitcrew_core::leaving::LeavePlan,
+    /// What runs in `drain.d`, in order; an error is why that cannot be said.
+    pub scripts: Result<Vec<String>, String>,
+    /// The tags that would be removed.
+    pub remove_tags: Vec<String>,
 }
 
 /// Why the agent did not take a request.
@@ -183,6 +214,8 @@ impl Request {
             Request::Hook(hook) => Request::Hook(Hook { patience_ms, ..hook }),
             Request::Out { ttl_ms, .. } => Request::Out { ttl_ms, patience_ms },
             Request::In { .. } => Request::In { patience_ms },
+            Request::Leave { within_ms, waits, .. } => Request::Leave { within_ms, waits, patience_ms },
+            Request::LeavePlan { within_ms } => Request::LeavePlan { within_ms },
             Request::Status {} => Request::Status {},
             Request::Cancel {} => Request::Cancel {},
         }

@@ -16,6 +16,12 @@ fn requests() -> impl Strategy<Value = Request> {
         hook,
         (ms(), ms()).prop_map(|(ttl_ms, patience_ms)| Request::Out { ttl_ms, patience_ms }),
         ms().prop_map(|patience_ms| Request::In { patience_ms }),
+        (ms(), any::<bool>(), ms()).prop_map(|(within_ms, waits, patience_ms)| Request::Leave {
+            within_ms,
+            waits,
+            patience_ms
+        }),
+        ms().prop_map(|within_ms| Request::LeavePlan { within_ms }),
         Just(Request::Status {}),
         Just(Request::Cancel {}),
     ]
@@ -84,7 +90,7 @@ fn the_examples_of_the_documentation_are_understood() {
             (request, reply) => panic!("{line}: {request:?} {reply:?}"),
         }
     }
-    assert_eq!(understood, (4, 3));
+    assert_eq!(understood, (6, 3));
 }
 
 #[test]

@@ -17,7 +17,8 @@ use tokio::time::timeout;
 use super::doors::{WorldConnections, WorldTransport};
 use super::locked;
 use crate::config::{self, Settings};
-use crate::doors::{Clock, TokioClock};
+use crate::doors::{Clock, Credentials, TokioClock};
+use crate::effect::scripts::NoScripts;
 use crate::engine::OnStop;
 use crate::intake::imds::Endpoint;
 use crate::intake::socket::{Dialer, Peer, in_process};
@@ -83,6 +84,8 @@ impl Seated {
             boot: "rehearsal".into(),
             imds: Endpoint::at(&imds_url.parse().context("reading the metadata service's address")?)?,
             aws: AwsAccess::Role { endpoint_url: format!("http://{}", world.addresses.aws), imds_url },
+            scripts: Arc::new(NoScripts),
+            credentials: Credentials::default(),
             seed: self.seed,
         })
     }

@@ -16,7 +16,7 @@ use crate::{outcome, pitcrew};
 const IDENTITY: &str = r#"{"instanceId":"i-0abc","region":"eu-central-1","accountId":"123456789012","privateIp":"10.0.0.7","availabilityZone":"eu-central-1a","architecture":"x86_64","imageId":"ami-1","instanceType":"t3.nano","version":"2017-09-30","pendingTime":"2026-11-23T05:00:00Z"}"#;
 
 /// IMDSv2 as far as this needs it: a token, the identity, and nothing else.
-fn metadata_service() -> String {
+pub(crate) fn metadata_service() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -48,12 +48,12 @@ fn answer(stream: TcpStream) {
 }
 
 /// What systemd hears.
-struct Manager {
+pub(crate) struct Manager {
     socket: UnixDatagram,
 }
 
 impl Manager {
-    fn at(place: &Place) -> (Self, String) {
+    pub(crate) fn at(place: &Place) -> (Self, String) {
         let path = place.socket().with_file_name("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -61,7 +61,7 @@ impl Manager {
     }
 
     /// Waits for a message with `word` in it, and gives it whole.
-    fn hears(&self, word: &str) -> String {
+    pub(crate) fn hears(&self, word: &str) -> String {
         let mut buffer = [0; 4096];
         loop {
             let length = self.socket.recv(&mut buffer).unwrap_or_else(|error| panic!("never heard {word}: {error}"));
@@ -74,10 +74,12 @@ impl Manager {
 }
 
 /// The agent with a state directory of this name.
-fn agent(place: &Place, metadata: &str, state: &str) -> Command {
+pub(crate) fn agent(place: &Place, metadata: &str, state: &str) -> Command {
     let (config, state) = (place.socket().with_file_name("config.d"), place.socket().with_file_name(state));
     std::fs::create_dir_all(&config).unwrap();
     std::fs::create_dir_all(&state).unwrap();
+    // There is no balancer to leave; without this the agent would look for one until its time is over.
+    std::fs::write(config.join("stay.toml"), "leave.on_stop = \"stay\"").unwrap();
     let mut command = pitcrew(&["run", &place.option()]);
     command
         .arg(format!("--config-dir={}", config.display()))
@@ -91,7 +93,7 @@ fn agent(place: &Place, metadata: &str, state: &str) -> Command {
 }
 
 /// Kills what a failed test leaves behind.
-struct Started(Child);
+pub(crate) struct Started(pub(crate) Child);
 
 impl Drop for Started {
     fn drop(&mut self) {

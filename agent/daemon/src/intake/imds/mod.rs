@@ -21,6 +21,7 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use identity::Identity;
 pub use notices::NoticePoller;
 pub use sight::Sight;
+pub use sources::Calendar;
 
 /// How long a token is asked for: the longest there is.
 const TOKEN_LIFE: Duration = Duration::from_secs(21_600);

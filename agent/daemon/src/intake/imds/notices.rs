@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::sight::Eye;
-use super::sources::Source;
+use super::sources::{Calendar, Source};
 use super::{Imds, Sight, Trouble};
 use crate::doors::with_causes;
 
@@ -28,6 +28,7 @@ pub struct NoticePoller {
     imds: Arc<Imds>,
     poll: Duration,
     random: fastrand::Rng,
+    calendar: Calendar,
     watches: Vec<Watch>,
     eye: Eye,
 }
@@ -42,9 +43,10 @@ struct Watch {
 type Glance = (usize, Result<Vec<Notice>, Trouble>);
 
 impl NoticePoller {
-    /// Polls every `poll`, a little early or late by `seed`. `standing` are the notices that are known from before a
-    /// restart: they are not told again, and their withdrawal is.
-    pub fn new(imds: Arc<Imds>, poll: Duration, seed: u64, standing: &[Notice]) -> Self {
+    /// Polls every `poll`, a little early or late by `seed`. `calendar` says when a scheduled event becomes a notice.
+    /// `standing` are the notices that are known from before a restart: they are not told again, and their withdrawal
+    /// is.
+    pub fn new(imds: Arc<Imds>, poll: Duration, seed: u64, calendar: Calendar, standing: &[Notice]) -> Self {
         let watches = Source::ALL.map(|source| Watch {
             source,
             standing: standing
@@ -57,6 +59,7 @@ impl NoticePoller {
             imds,
             poll,
             random: fastrand::Rng::with_seed(seed),
+            calendar,
             watches: watches.into(),
             eye: Eye::opened(Instant::now()),
         }
@@ -72,7 +75,7 @@ impl NoticePoller {
         for poll in 0.. {
             let began = Instant::now();
             let mut too_often = false;
-            let mut glances = pin!(glances(&self.imds, &self.watches, poll));
+            let mut glances = pin!(glances(&self.imds, &self.watches, &self.calendar, poll));
             while let Some((watch, answer)) = glances.next().await {
                 too_often |= matches!(answer, Err(Trouble::Throttled));
                 for input in self.take(watch, answer) {
@@ -122,15 +125,20 @@ impl NoticePoller {
     }
 }
 
-fn glances(imds: &Arc<Imds>, watches: &[Watch], poll: u64) -> impl stream::Stream<Item = Glance> + use<> {
+fn glances(
+    imds: &Arc<Imds>,
+    watches: &[Watch],
+    calendar: &Calendar,
+    poll: u64,
+) -> impl stream::Stream<Item = Glance> + use<> {
     let due = watches.iter().map(|watch| watch.source).enumerate();
     let questions: Vec<_> = due
         .filter(|(_, source)| source.is_due(poll))
         .map(|(watch, source)| {
-            let imds = imds.clone();
+            let (imds, calendar) = (imds.clone(), calendar.clone());
             async move {
                 let answer = imds.get(source.path()).await;
-                let notices = answer.and_then(|answer| source.read(answer.as_deref()));
+                let notices = answer.and_then(|answer| source.read(answer.as_deref(), &calendar));
                 (watch, notices)
             }
         })

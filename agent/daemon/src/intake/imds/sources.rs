@@ -1,5 +1,7 @@
 //! The paths where IMDS says what will become of the instance, and what their answers mean.
 
+use std::sync::Arc;
+
 use pitcrew_core::notice::{Notice, NoticeKind};
 use pitcrew_core::time::WallTime;
 use serde::Deserialize;
@@ -10,6 +12,8 @@ use time::{OffsetDateTime, PrimitiveDateTime};
 use tracing::warn;
 
 use super::Trouble;
+use crate::config::{Lead, Scheduled};
+use crate::doors::Clock;
 
 /// A path that is polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +60,7 @@ impl Source {
     }
 
     /// The notices that stand, as an answer gives them; `None` is a 404, which says that there are none.
-    pub(super) fn read(self, answer: Option<&[u8]>) -> Result<Vec<Notice>, Trouble> {
+    pub(super) fn read(self, answer: Option<&[u8]>, calendar: &Calendar) -> Result<Vec<Notice>, Trouble> {
         let Some(answer) = answer else {
             return Ok(Vec::new());
         };
@@ -64,7 +68,7 @@ impl Source {
             Source::Spot => self.parse(answer).map(spot),
             Source::Rebalance => self.parse(answer).map(rebalance),
             Source::AutoScaling => Ok(auto_scaling(answer)),
-            Source::Scheduled => self.parse(answer).map(scheduled),
+            Source::Scheduled => self.parse(answer).map(|events| scheduled(events, calendar)),
         }
     }
 
@@ -121,12 +125,40 @@ struct ScheduledEvent {
     #[serde(default)]
     not_before: Value,
     state: Option<String>,
+    #[serde(default)]
+    code: String,
 }
 
-fn scheduled(said: Vec<ScheduledEvent>) -> Vec<Notice> {
+/// Says which scheduled events are near. They are known days ahead, and the instance serves until shortly before.
+#[derive(Clone)]
+pub struct Calendar {
+    /// What day it is.
+    pub clock: Arc<dyn Clock>,
+    /// How long before each kind of event.
+    pub scheduled: Scheduled,
+}
+
+impl Calendar {
+    fn is_near(&self, code: &str, begins: WallTime) -> bool {
+        let now = self.clock.now();
+        let ahead = match self.scheduled.lead(code) {
+            Lead::Ahead(lead) => begins.remaining(now.wall) <= lead,
+            Lead::Ignore => false,
+        };
+        // An event that reboots stands in the list for a while after it.
+        let reboots = code == "instance-reboot" || code == "system-reboot";
+        let booted = WallTime(now.wall.0.saturating_sub(now.at.0));
+        ahead && !(reboots && begins < booted)
+    }
+}
+
+/// An event whose time cannot be read is not acted on: it may be weeks away, and leaving is for good.
+fn scheduled(said: Vec<ScheduledEvent>, calendar: &Calendar) -> Vec<Notice> {
     said.iter()
         .filter(|event| event.state.as_deref().is_none_or(|state| state == "active"))
-        .map(|event| Notice { kind: NoticeKind::Scheduled, time: moment(&event.not_before) })
+        .filter_map(|event| Some((event, moment(&event.not_before)?)))
+        .filter(|(event, begins)| calendar.is_near(&event.code, *begins))
+        .map(|(_, begins)| Notice { kind: NoticeKind::Scheduled, time: Some(begins) })
         .collect()
 }
 
@@ -148,10 +180,31 @@ fn moment(value: &Value) -> Option<WallTime> {
 
 #[cfg(test)]
 mod tests {
+    use pitcrew_core::time::{Instant, Now};
+
     use super::*;
 
+    /// Shows one time for ever.
+    struct Stopped(Now);
+
+    impl Clock for Stopped {
+        fn now(&self) -> Now {
+            self.0
+        }
+    }
+
+    /// 2 Jan 2019 09:06:40 GMT, an hour after boot.
+    fn calendar(scheduled: Scheduled) -> Calendar {
+        let now = Now { at: Instant(3_600_000), wall: WallTime(1_546_420_000_000) };
+        Calendar { clock: Arc::new(Stopped(now)), scheduled }
+    }
+
     fn read(source: Source, answer: &str) -> Vec<(NoticeKind, Option<u64>)> {
-        let notices = source.read(Some(answer.as_bytes())).unwrap();
+        read_by(&calendar(Scheduled::default()), source, answer)
+    }
+
+    fn read_by(calendar: &Calendar, source: Source, answer: &str) -> Vec<(NoticeKind, Option<u64>)> {
+        let notices = source.read(Some(answer.as_bytes()), calendar).unwrap();
         let pairs = notices.iter().map(|notice| (notice.kind, notice.time.map(|time| time.0)));
         pairs.collect()
     }
@@ -175,12 +228,13 @@ mod tests {
 
     #[test]
     fn a_page_that_is_no_notice_is_trouble_and_not_silence() {
+        let calendar = calendar(Scheduled::default());
         for answer in ["<html>hello</html>", "{}", "[]", "null", "{\"action\":3}"] {
-            let read = Source::Spot.read(Some(answer.as_bytes()));
+            let read = Source::Spot.read(Some(answer.as_bytes()), &calendar);
             assert!(matches!(read, Err(Trouble::Unreadable { .. })), "{answer}");
         }
-        assert!(Source::Rebalance.read(Some(b"{}")).is_err());
-        assert_eq!(Source::Spot.read(None).unwrap(), []);
+        assert!(Source::Rebalance.read(Some(b"{}"), &calendar).is_err());
+        assert_eq!(Source::Spot.read(None, &calendar).unwrap(), []);
     }
 
     #[test]
@@ -201,16 +255,48 @@ mod tests {
     }
 
     #[test]
-    fn scheduled_events_count_while_they_are_active() {
-        let answer = r#"[
-            {"NotBefore":"2 Jan 2019 09:00:43 GMT","NotAfter":"","Code":"instance-stop","EventId":"e-1","State":"active"},
-            {"NotBefore":"21 Jan 2019 09:00:43 GMT","Code":"system-reboot","EventId":"e-2","State":"active"},
-            {"NotBefore":"3 Jan 2019 09:00:43 GMT","Code":"instance-reboot","EventId":"e-3","State":"canceled"}
-        ]"#;
-        let expected =
-            [(NoticeKind::Scheduled, Some(1_546_419_643_000)), (NoticeKind::Scheduled, Some(1_548_061_243_000))];
-        assert_eq!(read(Source::Scheduled, answer), expected);
+    fn scheduled_events_count_while_they_are_active_and_near() {
+        let event = |not_before: &str, code: &str, state: &str| {
+            format!(
+                r#"[{{"NotBefore":"{not_before}","NotAfter":"","Code":"{code}","EventId":"e-1","State":"{state}"}}]"#
+            )
+        };
+        let table = [
+            ("2 Jan 2019 09:11:40 GMT", "instance-stop", "active", true),
+            ("2 Jan 2019 09:11:41 GMT", "instance-stop", "active", false),
+            ("2 Jan 2019 09:11:40 GMT", "instance-stop", "canceled", false),
+            ("21 Jan 2019 09:00:43 GMT", "system-reboot", "active", false),
+            ("2 Jan 2019 09:00:00 GMT", "instance-retirement", "active", true),
+            // What rebooted this instance does not end it again.
+            ("2 Jan 2019 08:06:39 GMT", "instance-reboot", "active", false),
+            ("2 Jan 2019 08:06:39 GMT", "instance-stop", "active", true),
+            ("2 Jan 2019 08:06:41 GMT", "instance-reboot", "active", true),
+            ("soon", "instance-stop", "active", false),
+            ("2 Jan 2019 09:11:40 GMT", "", "active", true),
+        ];
+        for (not_before, code, state, noticed) in table {
+            let seen = read(Source::Scheduled, &event(not_before, code, state));
+            assert_eq!(seen.len(), usize::from(noticed), "{code} {not_before} {state}");
+        }
+        assert_eq!(
+            read(Source::Scheduled, &event("2 Jan 2019 09:11:40 GMT", "instance-stop", "active")),
+            [(NoticeKind::Scheduled, Some(1_546_420_300_000))]
+        );
         assert_eq!(read(Source::Scheduled, "[]"), []);
+    }
+
+    #[test]
+    fn each_code_has_its_own_lead() {
+        let text = r#"leave.scheduled = { lead = "10m", instance-stop = "ignore", system-reboot = "1m" }"#;
+        let settings = crate::config::read(std::path::Path::new("a.toml"), text).unwrap().into_settings();
+        let calendar = calendar(settings.leave.scheduled);
+        let near = |code, minutes: u64| {
+            let begins = WallTime(calendar.clock.now().wall.0 + minutes * 60_000);
+            calendar.is_near(code, begins)
+        };
+        assert!(near("instance-retirement", 10) && !near("instance-retirement", 11));
+        assert!(near("system-reboot", 1) && !near("system-reboot", 2));
+        assert!(!near("instance-stop", 0));
     }
 
     #[test]

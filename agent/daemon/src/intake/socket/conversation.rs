@@ -102,6 +102,9 @@ async fn request<I, R: AsyncRead + Unpin>(
     let patience = |ms: Option<u64>| ms.map_or(server.patience, Duration::from_millis);
     let request = match request {
         protocol::Request::Status {} => return Ok(Some(Request::Status)),
+        protocol::Request::LeavePlan { within_ms } => {
+            return Ok(Some(Request::LeavePlan(within_ms.map(Duration::from_millis))));
+        }
         protocol::Request::Cancel {} => {
             return Err(refusal(Reason::Malformed, "there is no call to cancel"));
         }
@@ -112,6 +115,10 @@ async fn request<I, R: AsyncRead + Unpin>(
         }
         protocol::Request::In { patience_ms } => {
             Request::Operator(OperatorRequest::In { patience: patience(patience_ms) })
+        }
+        protocol::Request::Leave { within_ms, waits, patience_ms } => {
+            let within = within_ms.map(Duration::from_millis);
+            Request::Operator(OperatorRequest::Leave { within, waits, patience: patience(patience_ms) })
         }
     };
     match server.access.may_move_traffic(peer).await {
@@ -125,10 +132,12 @@ impl Request {
     fn patience(&self) -> Option<Duration> {
         match self {
             Request::Hook(hook) => Some(hook.patience),
-            Request::Operator(OperatorRequest::Out { patience, .. } | OperatorRequest::In { patience }) => {
-                Some(*patience)
-            }
-            Request::Status => None,
+            Request::Operator(
+                OperatorRequest::Out { patience, .. }
+                | OperatorRequest::In { patience }
+                | OperatorRequest::Leave { patience, .. },
+            ) => Some(*patience),
+            Request::Status | Request::LeavePlan(_) => None,
         }
     }
 }
@@ -155,6 +164,8 @@ impl Said {
                 protocol::Request::Hook(_)
                 | protocol::Request::Out { .. }
                 | protocol::Request::In { .. }
+                | protocol::Request::Leave { .. }
+                | protocol::Request::LeavePlan { .. }
                 | protocol::Request::Status {},
             ) => Said::Nonsense(refused(Reason::Malformed, "one connection carries one request")),
             Err(error) => Said::Nonsense(Reply::Refused(misunderstood(error))),

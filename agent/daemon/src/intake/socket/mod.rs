@@ -48,6 +48,8 @@ pub enum Request {
     Operator(OperatorRequest),
     /// By anybody.
     Status,
+    /// By anybody: what leaving within this time would do.
+    LeavePlan(Option<Duration>),
 }
 
 /// The way back to one caller. Nothing here waits: a caller that does not read loses progress, never its answer.
@@ -76,7 +78,7 @@ impl Replies {
         let _ = self.end.send(End::Answer(answer));
     }
 
-    /// Ends a status request with the status document.
+    /// Ends a question with the document that answers it.
     pub fn status(self, document: Value) {
         let _ = self.end.send(End::Status(document));
     }
