@@ -186,6 +186,15 @@ mod tests {
     }
 
     #[test]
+    fn a_call_under_way_stays_so_when_its_pace_is_forgotten() {
+        let mut asks = Asks::new(1);
+        assert!(asks.due(&Ask::Discover, Instant(5), SECOND));
+        asks.afresh(&Ask::Discover);
+        assert!(!asks.due(&Ask::Discover, Instant(9), Duration::ZERO), "its answer would be taken for the new one's");
+        assert_eq!(asks.answered(&Ask::Discover, Instant(9), None), Some(Instant(5)));
+    }
+
+    #[test]
     fn what_is_not_due_sets_a_wake_up() {
         let mut asks = Asks::new(1);
         assert!(asks.due(&Ask::Discover, Instant(0), SECOND));

@@ -194,11 +194,6 @@ impl Memory {
         self.taken_out.values().any(|taken| taken.latest != Change::Registered)
     }
 
-    /// A new run of the agent: whatever the run before had under way, its answer is lost.
-    pub(crate) fn unsettle(&mut self, now: Instant) {
-        self.taken_out.values_mut().for_each(|taken| taken.unsettle(taken.latest, now));
-    }
-
     /// How a deployment ended here, if it did.
     pub fn ending(&self, deployment: &DeploymentId) -> Option<&Ended> {
         self.ended.iter().rev().find(|ended| &ended.deployment == deployment)

@@ -130,17 +130,15 @@ impl Core {
             return;
         };
         let registered = |target: &Target| observed.own.get(target).is_some_and(TargetState::is_registered);
-        let settled = self.unsettled(group).is_none();
-        // Whatever is seen, the deregister call may have taken them out.
-        let all = !settled && taken.latest != Change::Registered;
         let targets = taken.targets.iter().map(|(target, _)| target);
-        let missing: Vec<Target> = targets.filter(|target| all || !registered(target)).cloned().collect();
+        let missing: Vec<Target> = targets.filter(|target| !registered(target)).cloned().collect();
         if !missing.is_empty() {
             self.register(now, group, missing, actions);
         } else if !taken.targets.iter().all(|(target, _)| observed.own.get(target).is_some_and(is_back)) {
             let waited = now.since(self.wanted_since);
             self.look(now, group, (waited / 10).clamp(LOOK_SOON, LOOK_AGAIN), actions);
-        } else if !settled {
+        } else if self.unsettled(group).is_some() {
+            // An earlier deregister call may yet be seen.
             self.look(now, group, LOOK_WHILE_DRAINING, actions);
         } else {
             self.forget_taken(group);

@@ -49,8 +49,8 @@ pub(crate) enum Api {
 pub(crate) enum Trouble {
     /// An error, and no effect.
     Fails(FailureKind),
-    /// An error after `answer`, and the effect after all, so long after the call.
-    AnswerLost { effect: Duration },
+    /// An error so long after the call, and the effect after all.
+    AnswerLost { answer: Duration, effect: Duration },
 }
 
 #[derive(Debug)]
@@ -99,6 +99,8 @@ pub(crate) struct Stage {
     /// CodeDeploy does not answer, until [`Stage::speak_up`].
     pub(crate) silent: bool,
     unanswered: Vec<Event>,
+    /// What looks show, where they show what was.
+    stale: BTreeMap<TargetGroupArn, Observation>,
     steps_at_once: u32,
 }
 
@@ -132,6 +134,7 @@ impl Stage {
             announced: Vec::new(),
             silent: false,
             unanswered: Vec::new(),
+            stale: BTreeMap::new(),
             steps_at_once: 0,
         }
     }
@@ -233,6 +236,16 @@ impl Stage {
 
     pub(crate) fn mend(&mut self, api: Api) {
         self.troubles.remove(&api);
+    }
+
+    /// From now on looks show what is now, whatever changes, until [`Stage::looks_catch_up`].
+    pub(crate) fn looks_fall_behind(&mut self) {
+        let (now, well) = (self.now, self.app_is_well);
+        self.stale = self.groups.iter().map(|(arn, group)| (arn.clone(), group.observe(now, well))).collect();
+    }
+
+    pub(crate) fn looks_catch_up(&mut self) {
+        self.stale.clear();
     }
 
     /// CodeDeploy gives the answers that it kept.
@@ -398,6 +411,7 @@ impl Stage {
                     Some(there) => Ok(there.observe(self.now, self.app_is_well)),
                     None => Err(failure(Api::Observe, FailureKind::NotFound)),
                 };
+                let seen = self.stale.get(&group).cloned().map_or(seen, Ok);
                 let answer = self.attempt(Api::Observe).and(seen);
                 self.deliver(Event::GroupObserved { group, answer });
             }
@@ -415,12 +429,12 @@ impl Stage {
             }
             Action::Announce { sentence, .. } => self.announced.push(sentence),
             Action::Deregister { group, targets } => {
-                let answer = self.attempt_change(Api::Deregister, &group, targets);
-                self.deliver(Event::Deregistered { group, answer });
+                let (after, answer) = self.attempt_change(Api::Deregister, &group, targets);
+                self.schedule(after, Due::Deliver(Event::Deregistered { group, answer }));
             }
             Action::Register { group, targets } => {
-                let answer = self.attempt_change(Api::Register, &group, targets);
-                self.deliver(Event::Registered { group, answer });
+                let (after, answer) = self.attempt_change(Api::Register, &group, targets);
+                self.schedule(after, Due::Deliver(Event::Registered { group, answer }));
             }
         }
     }
@@ -453,18 +467,19 @@ impl Stage {
         }
     }
 
-    fn attempt_change(&mut self, api: Api, group: &TargetGroupArn, targets: Vec<Target>) -> Result<(), Failure> {
+    /// After how long a change is answered, and with what.
+    fn attempt_change(&mut self, api: Api, group: &TargetGroupArn, targets: Vec<Target>) -> (u64, Result<(), Failure>) {
         let effect = Due::Effect { group: group.clone(), targets, register: api == Api::Register };
         match self.trouble_with(api) {
-            None if !self.groups.contains_key(group) => Err(failure(api, FailureKind::NotFound)),
+            None if !self.groups.contains_key(group) => (LATENCY, Err(failure(api, FailureKind::NotFound))),
             None => {
                 self.schedule(LATENCY / 2, effect);
-                Ok(())
+                (LATENCY, Ok(()))
             }
-            Some(Trouble::Fails(kind)) => Err(failure(api, kind)),
-            Some(Trouble::AnswerLost { effect: after }) => {
+            Some(Trouble::Fails(kind)) => (LATENCY, Err(failure(api, kind))),
+            Some(Trouble::AnswerLost { answer, effect: after }) => {
                 self.schedule(after.as_millis() as u64, effect);
-                Err(failure(api, FailureKind::Unavailable))
+                (answer.as_millis() as u64, Err(failure(api, FailureKind::Unavailable)))
             }
         }
     }

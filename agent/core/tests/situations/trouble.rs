@@ -54,30 +54,34 @@ fn a_denied_return_fails_the_hook_at_once() {
 
 #[test]
 fn a_deregister_call_whose_answer_was_lost_is_settled_before_it_is_forgotten() {
-    let mut stage = Stage::new().group("web", &[8080]).running();
-    stage.trouble(Api::Deregister, 1, Trouble::AnswerLost { effect: secs(20) });
-    let call = stage.hook("d-1", E::BeforeInstall);
-    stage.pass(secs(1));
-    stage.abandon(call);
-    stage.pass(secs(10));
-    assert_eq!(stage.ports_in("web"), [8080]);
-    assert!(!stage.memory().taken_out.is_empty());
-    stage.pass(secs(60));
-    assert_eq!(stage.ports_in("web"), [8080], "the late effect was undone");
-    assert!(stage.memory().taken_out.is_empty());
+    for (answer, effect) in [(secs(2), secs(20)), (secs(40), secs(55))] {
+        let mut stage = Stage::new().group("web", &[8080]).running();
+        stage.trouble(Api::Deregister, 1, Trouble::AnswerLost { answer, effect });
+        let call = stage.hook("d-1", E::BeforeInstall);
+        stage.pass(secs(1));
+        stage.abandon(call);
+        stage.pass(effect - secs(2));
+        assert_eq!(stage.ports_in("web"), [8080]);
+        assert!(!stage.memory().taken_out.is_empty());
+        stage.pass(secs(60));
+        assert_eq!(stage.ports_in("web"), [8080], "the late effect was undone");
+        assert!(stage.memory().taken_out.is_empty());
+    }
 }
 
 #[test]
 fn a_register_call_whose_answer_was_lost_does_not_put_a_replaced_application_into_traffic_unseen() {
     let mut stage = Stage::new().group("web", &[8080]).running();
     assert_done(&stage.run("d-1", E::BeforeInstall));
-    stage.trouble(Api::Register, 1, Trouble::AnswerLost { effect: secs(15) });
+    stage.trouble(Api::Register, 1, Trouble::AnswerLost { answer: secs(1), effect: secs(15) });
+    stage.fail(Api::Deregister, 6, FailureKind::Throttled);
     let first = stage.hook("d-1", E::ValidateService);
     stage.pass(secs(2));
     assert_eq!(stage.memory().taken_out[&"web".into()].latest, Change::Registering);
     let second = stage.hook("d-2", E::BeforeInstall);
     assert_done(&stage.wait(first).1);
     assert_done(&stage.wait(second).1);
+    assert_eq!(stage.memory().taken_out[&"web".into()].latest, Change::Deregistered, "by the balancer's own word");
     stage.pass(secs(30));
     assert!(stage.ports_in("web").is_empty(), "the late effect was undone");
 }
@@ -192,4 +196,36 @@ fn codedeploys_own_deployment_ends_well_while_the_instance_is_kept_out_for_anoth
     stage.pass(secs(20));
     let answer = stage.run("d-2", E::AfterAllowTraffic);
     assert_says(&answer.sentence, "healthy; kept out of traffic for another reason");
+}
+
+#[test]
+fn a_look_that_is_older_than_the_return_does_not_hide_it_from_the_next_deployment() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    assert_done(&stage.run("d-1", E::BeforeInstall));
+    stage.pass(secs(400));
+    stage.looks_fall_behind();
+    let first = stage.hook("d-1", E::ValidateService);
+    stage.pass(secs(2));
+    assert_eq!(stage.ports_in("web"), [8080], "though no look shows it");
+    let second = stage.hook("d-2", E::BeforeInstall);
+    assert_done(&stage.wait(first).1);
+    stage.pass(secs(3));
+    assert_eq!(stage.answer(second), None);
+    stage.looks_catch_up();
+    assert_done(&stage.wait(second).1);
+    assert!(stage.ports_in("web").is_empty());
+}
+
+#[test]
+fn a_look_that_is_older_than_the_deregister_call_does_not_make_it_forgotten() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.looks_fall_behind();
+    let call = stage.hook("d-1", E::BeforeInstall);
+    stage.pass(secs(1));
+    assert!(stage.ports_in("web").is_empty(), "though every look shows it");
+    stage.abandon(call);
+    stage.pass(secs(5));
+    stage.looks_catch_up();
+    stage.pass(secs(10));
+    assert_eq!(stage.ports_in("web"), [8080]);
 }
