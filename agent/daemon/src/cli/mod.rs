@@ -8,6 +8,7 @@ mod leave;
 mod operator;
 mod run;
 mod status;
+mod user_data;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use pitcrew_rehearsal::app;
 use pitcrew_rehearsal::cli::{RehearseArgs, SystemctlArgs, run as rehearse, systemctl};
+use pitcrew_render::cli::{BootstrapArgs, UserDataArgs};
 
 use crate::config::duration;
 use crate::protocol::SOCKET;
@@ -62,6 +64,8 @@ enum Command {
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Rehearse(Box<RehearseArgs>),
+    UserData(UserDataArgs),
+    Bootstrap(BootstrapArgs),
     #[command(hide = true)]
     DrainScripts(drain_scripts::DrainScriptsArgs),
     /// The sample application of a rehearsal
@@ -95,6 +99,8 @@ impl Cli {
             Command::Leave(arguments) => leave::run(arguments),
             Command::DrainScripts(arguments) => drain_scripts::run(arguments),
             Command::Config(command) => config::run(command),
+            Command::UserData(arguments) => user_data::render(arguments),
+            Command::Bootstrap(arguments) => user_data::look(&arguments),
             Command::Rehearse(arguments) => return rehearse(*arguments, &simulated::crew),
             Command::RehearseSystemctl(arguments) => return systemctl(&arguments),
             Command::SampleApp(arguments) => sample_app(arguments),
