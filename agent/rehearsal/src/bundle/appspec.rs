@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::BundleError;
 use crate::lifecycle::LifecycleEvent;
 
 /// The most that all scripts of one event may take together; also the default of one.
@@ -57,6 +56,11 @@ pub struct Script {
     pub sudo: bool,
 }
 
+/// What is wrong with an `appspec.yml`, with the key or the line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct AppSpecError(String);
+
 #[derive(Deserialize)]
 struct Document {
     version: f64,
@@ -82,9 +86,9 @@ struct Entry {
 
 impl AppSpec {
     /// Reads an `appspec.yml`; errors name the key.
-    pub fn parse(text: &str) -> Result<Self, BundleError> {
+    pub fn parse(text: &str) -> Result<Self, AppSpecError> {
         let document: Document =
-            serde_saphyr::from_str(text).map_err(|error| BundleError::AppSpec(error.to_string()))?;
+            serde_saphyr::from_str(text).map_err(|error| AppSpecError(error.to_string()))?;
         if document.version != 0.0 {
             return Err(refused(format!(
                 "version is {}, but 0.0 is the only version that CodeDeploy knows",
@@ -102,7 +106,7 @@ impl AppSpec {
             }
             let scripts: Vec<_> = entries.unwrap_or_default().into_iter().map(Script::from).collect();
             let total: Duration = scripts.iter().map(|script| script.timeout).sum();
-            if scripts.len() > 1 && total > LONGEST_EVENT + Duration::from_secs(1) && declared(&scripts) {
+            if declared(&scripts) && total > LONGEST_EVENT {
                 return Err(refused(format!(
                     "hooks: the timeouts of {event} add up to {} s, and one event may take 3600 s",
                     total.as_secs()
@@ -135,8 +139,8 @@ impl From<Entry> for Script {
     }
 }
 
-fn refused(why: String) -> BundleError {
-    BundleError::AppSpec(why)
+fn refused(why: String) -> AppSpecError {
+    AppSpecError(why)
 }
 
 #[cfg(test)]
@@ -170,7 +174,7 @@ mod tests {
                 "version: 0.0\nos: linux\nhooks:\n  BeforeInstall:\n    - {location: a, timeout: 3000}\n    - {location: b, timeout: 700}\n",
                 "3700 s",
             ),
-            ("version: 0.0\nos: linux\nfiles: {\n", "appspec.yml"),
+            ("version: 0.0\nos: linux\nfiles: {\n", "line 3"),
         ];
         for (text, expected) in cases {
             let error = AppSpec::parse(text).unwrap_err().to_string();

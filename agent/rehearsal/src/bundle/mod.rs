@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::lifecycle::LifecycleEvent;
 
-pub use appspec::{AppSpec, FileExistsBehavior, LONGEST_EVENT, Mapping, Script};
+pub use appspec::{AppSpec, AppSpecError, FileExistsBehavior, LONGEST_EVENT, Mapping, Script};
 pub use reading::{Step, UnplayableLine, read_script};
 
 /// The file that makes a directory a bundle.
@@ -48,8 +48,14 @@ pub enum BundleError {
     #[error("`{0}` has no appspec.yml: a bundle is a directory with appspec.yml at its top")]
     NoAppSpec(PathBuf),
     /// The `appspec.yml` is not one.
-    #[error("appspec.yml: {0}")]
-    AppSpec(String),
+    #[error("CodeDeploy would not accept `{path}`")]
+    AppSpec {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: AppSpecError,
+    },
     /// A file could not be read.
     #[error("failed to read `{path}` of the bundle")]
     Read {
@@ -81,7 +87,7 @@ impl Bundle {
             file("scripts/start.sh", 0o755, sample!("scripts/start.sh")),
             file("scripts/validate.sh", 0o755, sample!("scripts/validate.sh")),
         ]);
-        Self::new("v2", files)
+        Self::new("v2", Path::new("sample"), files)
     }
 
     /// Reads the bundle in a directory, as revision `new`.
@@ -93,7 +99,7 @@ impl Bundle {
         }
         let mut files = BTreeMap::new();
         read_below(directory, "", &mut files)?;
-        Self::new("new", files)
+        Self::new("new", directory, files)
     }
 
     /// A second bundle for the same instances, as the deployment group of a helper program would have: it stops and
@@ -111,15 +117,17 @@ impl Bundle {
             file("hook.sh", 0o755, "#!/bin/sh\nexec pitcrew hook\n"),
             file("work.sh", 0o755, "#!/bin/sh\nsleep 8\n"),
         ]);
-        Self::new("sidecar", files)
+        Self::new("sidecar", Path::new("sidecar"), files)
     }
 
-    fn new(revision: &str, files: BTreeMap<String, BundleFile>) -> Result<Self, BundleError> {
-        let text = files
-            .get(APPSPEC)
-            .map(|file| String::from_utf8_lossy(&file.bytes).into_owned())
-            .ok_or_else(|| BundleError::NoAppSpec(PathBuf::from(revision)))?;
-        Ok(Self { revision: revision.to_owned(), appspec: AppSpec::parse(&text)?, files })
+    fn new(revision: &str, from: &Path, files: BTreeMap<String, BundleFile>) -> Result<Self, BundleError> {
+        let text = match files.get(APPSPEC) {
+            Some(file) => String::from_utf8_lossy(&file.bytes),
+            None => return Err(BundleError::NoAppSpec(from.to_owned())),
+        };
+        let appspec = AppSpec::parse(&text)
+            .map_err(|source| BundleError::AppSpec { path: from.join(APPSPEC), source })?;
+        Ok(Self { revision: revision.to_owned(), appspec, files })
     }
 
     /// The same under another name. A bundle with the sample's version file also installs that version.

@@ -119,7 +119,7 @@ const EXAMPLES: &str = "Examples:
   pitcrew rehearse --kill-agent-at ApplicationStop     the agent dies while traffic drains
   pitcrew rehearse --without-hooks                     what the same deployment loses without Pitcrew
   pitcrew rehearse --simulated --runs 1000             a thousand seeds in one process
-  eval \"$(pitcrew rehearse --hold --hold-seconds 600)\" &   any AWS client against the stand-in world
+  pitcrew rehearse --hold >world.env &                 any AWS client against the stand-in world: `. ./world.env`
 
 Exit status: 0 nothing lost and every invariant held, 1 otherwise, 2 it could not be played.";
 

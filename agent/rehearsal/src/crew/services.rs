@@ -2,6 +2,7 @@
 //!
 //! Applications are its children, never a hook's: they outlive the script that starts them.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -42,6 +43,8 @@ struct Manager {
     net: Arc<dyn Net>,
     warm_up: Duration,
     state: Mutex<State>,
+    /// Notes that were made already.
+    noted: Mutex<BTreeSet<String>>,
     /// One change at a time, as systemd's jobs of one unit.
     changing: tokio::sync::Mutex<()>,
 }
@@ -80,6 +83,7 @@ impl Services {
                 net,
                 warm_up,
                 state: Mutex::new(State { release, running: false, generation: 0 }),
+                noted: Mutex::default(),
                 changing: tokio::sync::Mutex::new(()),
             }),
         }
@@ -155,6 +159,13 @@ impl Services {
     /// Adds to the timeline of this instance.
     pub fn happened(&self, what: Happening) {
         self.manager.world.happened(Some(self.manager.seat.number), what);
+    }
+
+    /// Adds a note to the timeline of this instance, the first time that it is made.
+    pub fn note_once(&self, note: &str) {
+        if lock(&self.manager.noted).insert(note.to_owned()) {
+            self.happened(Happening::Noted { note: note.to_owned() });
+        }
     }
 
     async fn restart(&self) -> anyhow::Result<()> {

@@ -90,8 +90,8 @@ pub struct SessionKeys {
     pub session_token: String,
 }
 
-const INSTANCE_KEY: &str = "ASIAPITCREWSEAT";
-const OPERATOR_KEY: &str = "ASIAPITCREWOPERATOR0";
+const INSTANCE_KEY: &str = "REHEARSALSEAT";
+const OPERATOR_KEY: &str = "REHEARSALOPERATOR";
 
 impl SessionKeys {
     pub(super) const LIFETIME: Duration = Duration::from_secs(6 * 3600);

@@ -165,7 +165,7 @@ async fn faults_meet_instances_but_not_the_operator() {
     let mut throttled = 0;
     for _ in 0..100 {
         let request = Request::post("/")
-            .header("authorization", "AWS4-HMAC-SHA256 Credential=ASIAPITCREWSEAT00001/x")
+            .header("authorization", "AWS4-HMAC-SHA256 Credential=REHEARSALSEAT00001/x")
             .header("x-amz-security-token", "rehearsal-session-9999999999")
             .body(Bytes::from("Action=DescribeTargetGroups&Version=2015-12-01"))
             .unwrap();

@@ -22,7 +22,6 @@ use super::dirs;
 use crate::crew::services::SOCKET_VARIABLE;
 use crate::crew::{ScriptCode, ScriptJob, ScriptOutcome, Services, last_characters};
 use crate::lock::lock;
-use crate::timeline::Happening;
 
 /// How much output is held while a script runs; more than CodeDeploy keeps, less than a runaway script writes.
 const HELD: usize = 1 << 20;
@@ -140,12 +139,7 @@ fn command(job: &ScriptJob, path: &Path) -> Command {
                 Some(user) => format!("runas: {user}"),
                 None => "sudo: true".to_owned(),
             };
-            job.services.happened(Happening::Noted {
-                note: format!(
-                    "  {}: `{asked}` is not played, because this rehearsal does not run as root",
-                    job.location
-                ),
-            });
+            job.services.note_once(&format!("`{asked}` is not played: this rehearsal is not root, so scripts run as you"));
             Command::new(path)
         }
     }
