@@ -84,10 +84,15 @@ pub async fn run<L: Listener>(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let imds = Arc::new(Imds::new(doors.transport.clone(), doors.imds.clone(), settings.imds.timeout));
+    let mut stop = pin!(stop);
     let mut store = doors.store;
     let identity = match ledger::written_in::<Notebook>(store.as_mut(), &doors.boot) {
         Some(notebook) => notebook.identity,
-        None => imds.identity_when_known(doors.seed).await,
+        None => tokio::select! {
+            biased;
+            () = stop.as_mut() => return Ok(()),
+            identity = imds.identity_when_known(doors.seed) => identity,
+        },
     };
     info!(instance = %identity.instance, region = identity.region, "this is the instance");
 

@@ -85,9 +85,9 @@ async fn resident(settings: Settings, arguments: RunArgs) -> anyhow::Result<()> 
     let socket = arguments.agent.path();
     let listener = UnixSocket::bind(&socket).await?;
     info!(socket = %socket.display(), version = env!("CARGO_PKG_VERSION"), "the agent starts");
+    let stop = told_to_stop()?;
     systemd::status("waiting for the instance metadata service to say who this is");
 
-    let stop = told_to_stop()?;
     let (view, shown) = watch::channel(None);
     tokio::select! {
         biased;

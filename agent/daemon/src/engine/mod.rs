@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{BoxStream, FuturesUnordered, SelectAll, once};
+use futures_util::future::{AbortHandle, BoxFuture};
+use futures_util::stream::{BoxStream, FuturesUnordered, SelectAll, abortable, once};
 use pitcrew_core::Core;
 use pitcrew_core::ids::CallId;
 use pitcrew_core::leaving::Stage;
@@ -82,6 +82,8 @@ pub struct Engine {
     on_stop: OnStop,
     callers: BTreeMap<CallId, Replies>,
     under_way: SelectAll<BoxStream<'static, Event>>,
+    /// Stops `drain.d`, while it runs.
+    scripts: Option<AbortHandle>,
     /// What the operator is told; nothing waits for it.
     announcing: FuturesUnordered<BoxFuture<'static, ()>>,
     /// Keeps the lifecycle hook of an Auto Scaling group waiting, while there is something to wait for.
@@ -109,6 +111,7 @@ impl Engine {
             on_stop,
             callers: BTreeMap::new(),
             under_way: SelectAll::new(),
+            scripts: None,
             announcing: FuturesUnordered::new(),
             kept_waiting: None,
             view,
@@ -200,6 +203,9 @@ impl Engine {
     fn step(&mut self, event: Event) {
         let now = self.clock.now();
         self.log.event(&event);
+        if let Event::DrainScriptsEnded { .. } = event {
+            self.scripts = None;
+        }
         let actions = self.core.step(now, event);
         let kept = self.keep(now);
         for action in actions {
@@ -209,6 +215,7 @@ impl Engine {
             }
         }
         self.keep_hook_waiting();
+        self.give_up_scripts();
         let view = Arc::new(self.core.view(now));
         self.log.view(&view);
         self.view.send_if_modified(|shown| {
@@ -228,6 +235,17 @@ impl Engine {
         } else if self.kept_waiting.is_none() {
             let hands = self.hands.clone();
             self.kept_waiting = Some(Box::pin(async move { hands.release.keep_waiting().await }));
+        }
+    }
+
+    /// Nothing waits for scripts any more where another notice left them no time, or the notice was withdrawn.
+    fn give_up_scripts(&mut self) {
+        let wanted = self.core.memory().leaving.as_ref().is_some_and(|leaving| leaving.stage == Stage::Scripts);
+        if !wanted && let Some(scripts) = self.scripts.take() {
+            scripts.abort();
+            let failure = Failure { kind: FailureKind::Unavailable, sentence: "drain.d was given up".to_owned() };
+            let event = Event::DrainScriptsEnded { answer: Err(failure) };
+            self.under_way.push(once(std::future::ready(event)).boxed());
         }
     }
 
@@ -281,11 +299,19 @@ impl Engine {
                 }
             }
             Action::Announce { moment, why, sentence } => self.announce(moment, why, sentence),
-            outside => {
-                if let Some(outcome) = Hands::carry_out(self.hands.clone(), outside) {
-                    self.under_way.push(outcome);
-                }
-            }
+            outside => self.begin(outside),
+        }
+    }
+
+    fn begin(&mut self, action: Action) {
+        let is_scripts = matches!(action, Action::RunDrainScripts { .. });
+        let Some(outcome) = Hands::carry_out(self.hands.clone(), action) else { return };
+        if is_scripts {
+            let (scripts, handle) = abortable(outcome);
+            self.scripts = Some(handle);
+            self.under_way.push(scripts.boxed());
+        } else {
+            self.under_way.push(outcome);
         }
     }
 

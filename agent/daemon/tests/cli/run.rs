@@ -146,3 +146,15 @@ fn a_killed_agent_is_replaced_by_the_next() {
         assert!(place.socket().exists());
     }
 }
+
+#[test]
+fn an_agent_that_does_not_know_who_it_is_yet_stops_at_once() {
+    let place = Place::new();
+    let (manager, notify) = Manager::at(&place);
+    let mut command = agent(&place, "http://127.0.0.1:9", "state");
+    let mut started = Started(command.env("NOTIFY_SOCKET", notify).stderr(Stdio::null()).spawn().unwrap());
+    manager.hears("waiting for the instance metadata service");
+    kill(Pid::from_raw(started.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    manager.hears("STOPPING=1");
+    assert_eq!(started.0.wait().unwrap().code(), Some(0));
+}

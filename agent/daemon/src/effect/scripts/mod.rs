@@ -22,7 +22,8 @@ pub const DIRECTORY: &str = "/etc/pitcrew/drain.d";
 /// Runs `drain.d`, here or elsewhere.
 pub trait DrainScripts: Send + Sync {
     /// Runs what `order` leaves to run: an [`Event::DrainScriptEnded`] for each, then [`Event::DrainScriptsEnded`],
-    /// all before `order.until`. Dropped before its end, it runs no further script.
+    /// all before `order.until`. Dropped before its end, it begins no further script here, and kills the one that runs
+    /// here; what runs elsewhere goes on until `order.until`.
     fn run(&self, order: Order) -> BoxStream<'static, Event>;
 
     /// The names of what would run, in order; an error is a sentence for people.
