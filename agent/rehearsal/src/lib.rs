@@ -8,6 +8,7 @@ pub mod clock;
 pub mod crew;
 pub mod endpoint;
 pub mod host_agent;
+pub mod interruption;
 pub mod lifecycle;
 pub mod load;
 mod lock;

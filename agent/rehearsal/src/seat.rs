@@ -77,6 +77,16 @@ impl Dirs {
         }
     }
 
+    /// The operator's scripts that run before the instance goes.
+    pub fn drain_scripts(&self) -> PathBuf {
+        self.root.join("etc/pitcrew/drain.d")
+    }
+
+    /// Where the rehearsal's own script among them writes that it ran.
+    pub fn drain_log(&self) -> PathBuf {
+        self.logs.join("drain.d")
+    }
+
     /// The agent's socket.
     pub fn socket(&self) -> PathBuf {
         self.runtime.join("pitcrew.sock")

@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::crew::ScriptCode;
+use crate::interruption::Action;
 use crate::lifecycle::LifecycleEvent;
 use crate::lock::lock;
+use crate::world::faults::MetadataFault;
 use crate::world::targets::TargetId;
 
 /// One thing that happened.
@@ -29,31 +31,116 @@ pub struct Entry {
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "fields are named like what they hold; `Display` is the sentence")]
 pub enum Happening {
-    WorldUp { instances: u8, seed: u64, balancer: String },
-    LoadStarted { per_second: u32 },
-    LoadEnded { sent: u64, lost: u64 },
-    RequestLost { cause: String, target: String },
-    NoticeGiven { notice: String },
+    WorldUp {
+        instances: u8,
+        seed: u64,
+        balancer: String,
+    },
+    LoadStarted {
+        per_second: u32,
+    },
+    LoadEnded {
+        sent: u64,
+        lost: u64,
+    },
+    RequestLost {
+        cause: String,
+        target: String,
+    },
+    NoticeGiven {
+        notice: String,
+    },
     AgentStarted,
-    AgentKilled { during: LifecycleEvent },
-    AgentFailed { reason: String },
-    ApplicationStarted { version: String },
-    ApplicationReady { version: String },
-    ApplicationStopped { in_traffic: Vec<String> },
-    TargetRegistered { group: String, target: TargetId, by: String },
-    TargetDeregistered { group: String, target: TargetId, by: String },
-    TargetHealthy { group: String, target: TargetId },
-    TargetUnhealthy { group: String, target: TargetId, why: String },
-    CallFailed { action: String, status: u16, code: String },
-    DeploymentCreated { deployment: String, group: String, revision: String },
-    DeploymentSucceeded { deployment: String },
-    DeploymentFailed { deployment: String, why: String },
-    EventStarted { deployment: String, event: LifecycleEvent },
-    EventSkipped { deployment: String, event: LifecycleEvent, why: String },
+    NoticeRead {
+        action: Action,
+    },
+    NoticeWithdrawn,
+    TakenAway,
+    MetadataInTrouble {
+        fault: MetadataFault,
+        seconds: u64,
+    },
+    DrainScriptRan {
+        name: String,
+        why: String,
+    },
+    AgentStopped,
+    AgentKilled {
+        when: String,
+    },
+    AgentFailed {
+        reason: String,
+    },
+    ApplicationStarted {
+        version: String,
+    },
+    ApplicationReady {
+        version: String,
+    },
+    ApplicationStopped {
+        in_traffic: Vec<String>,
+    },
+    TargetRegistered {
+        group: String,
+        target: TargetId,
+        by: String,
+    },
+    TargetDeregistered {
+        group: String,
+        target: TargetId,
+        by: String,
+    },
+    TargetHealthy {
+        group: String,
+        target: TargetId,
+    },
+    TargetUnhealthy {
+        group: String,
+        target: TargetId,
+        why: String,
+    },
+    CallFailed {
+        action: String,
+        status: u16,
+        code: String,
+    },
+    DeploymentCreated {
+        deployment: String,
+        group: String,
+        revision: String,
+    },
+    DeploymentSucceeded {
+        deployment: String,
+    },
+    DeploymentFailed {
+        deployment: String,
+        why: String,
+    },
+    EventStarted {
+        deployment: String,
+        event: LifecycleEvent,
+    },
+    EventSkipped {
+        deployment: String,
+        event: LifecycleEvent,
+        why: String,
+    },
     ScriptEnded(ScriptEnd),
-    EventFailed { deployment: String, event: LifecycleEvent, why: String },
-    Installed { deployment: String, version: String, files: usize },
-    Noted { note: String },
+    /// The instance was taken away while the script ran; code and exit say nothing.
+    ScriptCut(ScriptEnd),
+    EventFailed {
+        deployment: String,
+        event: LifecycleEvent,
+        why: String,
+    },
+    Installed {
+        deployment: String,
+        version: String,
+        files: usize,
+    },
+    Noted {
+        note: String,
+    },
 }
 
 /// How one hook script ended.
@@ -132,7 +219,15 @@ impl fmt::Display for Happening {
             Self::RequestLost { cause, target } => write!(f, "request LOST at {target}: {cause}"),
             Self::NoticeGiven { notice } => write!(f, "notice: {notice}"),
             Self::AgentStarted => f.write_str("agent is ready"),
-            Self::AgentKilled { during } => write!(f, "agent killed (SIGKILL) during {during}"),
+            Self::NoticeRead { action } => write!(f, "the agent reads the notice ({action})"),
+            Self::NoticeWithdrawn => f.write_str("the notice is withdrawn"),
+            Self::TakenAway => f.write_str("the instance is GONE"),
+            Self::MetadataInTrouble { fault, seconds } => {
+                write!(f, "metadata service in trouble for {seconds} s ({})", fault.name())
+            }
+            Self::DrainScriptRan { name, why } => write!(f, "  drain.d/{name} runs ({why})"),
+            Self::AgentStopped => f.write_str("agent has ended"),
+            Self::AgentKilled { when } => write!(f, "agent killed (SIGKILL) {when}"),
             Self::AgentFailed { reason } => write!(f, "agent did not start: {reason}"),
             Self::ApplicationStarted { version } => write!(f, "application {version} starts"),
             Self::ApplicationReady { version } => write!(f, "application {version} answers"),
@@ -173,6 +268,7 @@ impl fmt::Display for Happening {
                 write!(f, " in {seconds:.1} s")?;
                 if end.said.is_empty() { Ok(()) } else { write!(f, ": {}", end.said) }
             }
+            Self::ScriptCut(end) => write!(f, "  {} cut off after {:.1} s", end.location, end.took.as_secs_f64()),
             Self::EventFailed { event, why, .. } => write!(f, "{event} FAILED: {why}"),
             Self::Installed { version, files, .. } => {
                 write!(f, "  installed {files} files, version {version}")

@@ -29,6 +29,8 @@ pub struct Bundle {
     pub revision: String,
     /// Its parsed `appspec.yml`.
     pub appspec: AppSpec,
+    /// Whether it installs the application; a helper program's does not.
+    pub is_application: bool,
     files: BTreeMap<String, BundleFile>,
 }
 
@@ -117,7 +119,7 @@ impl Bundle {
             file("hook.sh", 0o755, "#!/bin/sh\nexec pitcrew hook\n"),
             file("work.sh", 0o755, "#!/bin/sh\nsleep 8\n"),
         ]);
-        Self::new("sidecar", Path::new("sidecar"), files)
+        Ok(Self { is_application: false, ..Self::new("sidecar", Path::new("sidecar"), files)? })
     }
 
     fn new(revision: &str, from: &Path, files: BTreeMap<String, BundleFile>) -> Result<Self, BundleError> {
@@ -125,9 +127,9 @@ impl Bundle {
             Some(file) => String::from_utf8_lossy(&file.bytes),
             None => return Err(BundleError::NoAppSpec(from.to_owned())),
         };
-        let appspec = AppSpec::parse(&text)
-            .map_err(|source| BundleError::AppSpec { path: from.join(APPSPEC), source })?;
-        Ok(Self { revision: revision.to_owned(), appspec, files })
+        let appspec =
+            AppSpec::parse(&text).map_err(|source| BundleError::AppSpec { path: from.join(APPSPEC), source })?;
+        Ok(Self { revision: revision.to_owned(), appspec, is_application: true, files })
     }
 
     /// The same under another name. A bundle with the sample's version file also installs that version.

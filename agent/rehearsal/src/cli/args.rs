@@ -1,15 +1,18 @@
 //! The arguments of `pitcrew rehearse`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 
 use crate::balancer::IdleOnDrain;
-use crate::bundle::{Bundle, BundleError};
+use crate::bundle::Bundle;
+use crate::interruption::{Action, Interruption, Kill, Moment};
 use crate::lifecycle::LifecycleEvent;
-use crate::rehearsal::{Hooks, Options};
-use crate::world::faults::Fault;
+use crate::rehearsal::{Hooks, Options, Owner};
+use crate::world::faults::{Fault, MetadataFault, UnknownFault};
 
 /// Roll a real CodeDeploy bundle out in a stand-in world on this machine, and see whether a request is lost
 ///
@@ -60,17 +63,44 @@ pub struct RehearseArgs {
     #[arg(long)]
     pub no_agent: bool,
 
+    /// Who moves traffic: the agent, or CodeDeploy because the deployment group names the target group
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = Who::Pitcrew)]
+    pub owner: Who,
+
     /// Let a script of this lifecycle event fail on the first instance, after the shim and before the bundle's work
-    #[arg(long, value_name = "EVENT", value_parser = scriptable)]
+    #[arg(long, value_name = "EVENT")]
     pub fail_at: Option<LifecycleEvent>,
 
-    /// Kill the agent (SIGKILL) during this lifecycle event; it starts again a second later
-    #[arg(long, value_name = "EVENT", value_parser = any_event)]
-    pub kill_agent_at: Option<LifecycleEvent>,
+    /// Kill the agent (SIGKILL); it starts again a second later. During a lifecycle event; or, with --interrupt-at,
+    /// so many seconds after the notice, or at an AWS call that has taken effect
+    #[arg(long, value_name = "EVENT|+SECONDS|CALL")]
+    pub kill_agent_at: Option<Kill>,
 
-    /// Let AWS misbehave: throttle, 5xx, slow, denied
+    /// Give the first instance notice: in the second in which this lifecycle event begins; or so many seconds after the
+    /// load has started, and then nothing is deployed
+    #[arg(long, value_name = "EVENT|SECONDS")]
+    pub interrupt_at: Option<Moment>,
+
+    /// What takes it away: terminate, stop, hibernate, rebalance, scheduled, asg, shutdown
+    #[arg(long, value_name = "HOW", requires = "interrupt_at", default_value = "terminate")]
+    pub action: Action,
+
+    /// How much time is really given
+    #[arg(long, value_name = "SECONDS", requires = "interrupt_at", default_value_t = 120, value_parser = clap::value_parser!(u64).range(5..=3600))]
+    pub notice: u64,
+
+    /// The notice is gone again after so long, and the instance stays
+    #[arg(long, value_name = "SECONDS", requires = "interrupt_at")]
+    pub withdraw_after: Option<u64>,
+
+    /// Set the interrupted instance's clock by so many seconds, in the middle of its drain
+    #[arg(long, value_name = "SECONDS", requires_all = ["interrupt_at", "simulated"], allow_negative_numbers = true)]
+    pub jump_clock: Option<i64>,
+
+    /// Let AWS misbehave: throttle, 5xx, slow, denied; or a metadata service for half a minute around the notice:
+    /// imds-hang, imds-503, imds-401, imds-empty, imds-flap
     #[arg(long, value_name = "NAME")]
-    pub fault: Option<Fault>,
+    pub fault: Option<AnyFault>,
 
     /// Deploy a second group to the first instance at the same time
     #[arg(long, conflicts_with = "without_hooks")]
@@ -117,11 +147,39 @@ const EXAMPLES: &str = "Examples:
   pitcrew rehearse                                     one instance, the sample bundle
   pitcrew rehearse --bundle ./my-app --instances 3     your own bundle, three instances
   pitcrew rehearse --kill-agent-at ApplicationStop     the agent dies while traffic drains
+  pitcrew rehearse --interrupt-at Install --instances 2    Spot takes an instance in the middle of a deployment
+  pitcrew rehearse --interrupt-at 5 --simulated --runs 100 how soon after a notice traffic leaves, a hundred times
   pitcrew rehearse --without-hooks                     what the same deployment loses without Pitcrew
   pitcrew rehearse --simulated --runs 1000             a thousand seeds in one process
   pitcrew rehearse --hold >world.env &                 any AWS client against the stand-in world: `. ./world.env`
 
 Exit status: 0 nothing lost and every invariant held, 1 otherwise, 2 it could not be played.";
+
+/// Who moves traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Who {
+    /// The agent.
+    Pitcrew,
+    /// CodeDeploy's service.
+    Codedeploy,
+}
+
+/// A fault by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnyFault {
+    /// Of the AWS endpoints.
+    Aws(Fault),
+    /// Of the metadata services.
+    Metadata(MetadataFault),
+}
+
+impl FromStr for AnyFault {
+    type Err = UnknownFault;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        word.parse().map(Self::Aws).or_else(|_| word.parse().map(Self::Metadata))
+    }
+}
 
 /// A switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -150,8 +208,13 @@ pub struct SystemctlArgs {
 }
 
 impl RehearseArgs {
-    /// The scenario for one seed. Fails when the bundle cannot be used.
-    pub fn options(&self, seed: u64) -> Result<Options, BundleError> {
+    /// The scenario for one seed. Fails when the bundle cannot be used, and when options do not fit together.
+    pub fn options(&self, seed: u64) -> anyhow::Result<Options> {
+        let owner = match self.owner {
+            Who::Pitcrew => Owner::Pitcrew,
+            Who::Codedeploy => Owner::CodeDeploy,
+        };
+        self.check_events(owner)?;
         let bundle = match &self.bundle {
             Some(directory) => Bundle::read(directory)?,
             None => Bundle::sample()?,
@@ -179,36 +242,67 @@ impl RehearseArgs {
             deregistration_delay: Duration::from_secs(self.deregistration_delay),
             warm_up: Duration::from_secs_f64(self.warm_up),
             fail_at: self.fail_at,
-            kill_agent_at: self.kill_agent_at,
-            fault: self.fault,
+            kill_agent_at: self.kill_agent_at.clone(),
+            interruption: self.interruption()?,
+            clock_jump: self.jump_clock,
+            owner,
+            fault: match self.fault {
+                Some(AnyFault::Aws(fault)) => Some(fault),
+                Some(AnyFault::Metadata(_)) | None => None,
+            },
+            metadata_fault: match self.fault {
+                Some(AnyFault::Metadata(fault)) => Some(fault),
+                Some(AnyFault::Aws(_)) | None => None,
+            },
             overlap: self.overlap,
         })
     }
-}
 
-/// An event that a deployment group without a load balancer plays.
-fn any_event(word: &str) -> Result<LifecycleEvent, String> {
-    let event: LifecycleEvent = word.parse().map_err(|error| format!("{error}"))?;
-    if LifecycleEvent::order(false).contains(&event) {
-        Ok(event)
-    } else {
-        Err(format!("{event} only happens where CodeDeploy controls traffic; here the events are {}", names(|_| true)))
+    fn interruption(&self) -> anyhow::Result<Option<Interruption>> {
+        let Some(at) = self.interrupt_at else { return Ok(None) };
+        let (action, notice) = (self.action, Duration::from_secs(self.notice));
+        let shortest = action.shortest_notice();
+        if notice < shortest {
+            bail!("--action {action} is heard within {} s: give it a --notice of at least that", shortest.as_secs());
+        }
+        if self.withdraw_after.is_some() && matches!(action, Action::AutoScaling | Action::Shutdown) {
+            bail!("--withdraw-after goes with notices that AWS takes back: {action} is none");
+        }
+        Ok(Some(Interruption { at, action, notice, withdrawn_after: self.withdraw_after.map(Duration::from_secs) }))
+    }
+
+    /// Every event that an option names must be one that this deployment plays.
+    fn check_events(&self, owner: Owner) -> anyhow::Result<()> {
+        let order = LifecycleEvent::order(owner == Owner::CodeDeploy);
+        let interrupted = match self.interrupt_at {
+            Some(Moment::During(event)) => Some(event),
+            Some(Moment::Idle(_)) | None => None,
+        };
+        let killed = match &self.kill_agent_at {
+            Some(Kill::During(event)) => Some(*event),
+            Some(Kill::AfterNotice(_) | Kill::Calling(_)) if interrupted.is_none() && self.interrupt_at.is_none() => {
+                bail!("--kill-agent-at with seconds or a call goes with --interrupt-at");
+            }
+            Some(Kill::AfterNotice(_) | Kill::Calling(_)) | None => None,
+        };
+        for event in [interrupted, killed, self.fail_at].into_iter().flatten() {
+            if !order.contains(&event) {
+                bail!(
+                    "{event} only happens where CodeDeploy controls traffic (--owner codedeploy); here the events are {}",
+                    names(order, |_| true)
+                );
+            }
+        }
+        if let Some(event) = self.fail_at.filter(|event| !event.is_scriptable()) {
+            let scriptable = names(order, LifecycleEvent::is_scriptable);
+            bail!("no script runs in {event}; scripts run in {scriptable}");
+        }
+        Ok(())
     }
 }
 
-fn scriptable(word: &str) -> Result<LifecycleEvent, String> {
-    let event = any_event(word)?;
-    if event.is_scriptable() {
-        Ok(event)
-    } else {
-        let scriptable = names(LifecycleEvent::is_scriptable);
-        Err(format!("no script runs in {event}; scripts run in {scriptable}"))
-    }
-}
-
-fn names(which: impl Fn(LifecycleEvent) -> bool) -> String {
-    let chosen = LifecycleEvent::order(false).iter().filter(|event| which(**event));
-    let names: Vec<_> = chosen.map(|event| event.name()).collect();
+fn names(order: &[LifecycleEvent], which: impl Fn(LifecycleEvent) -> bool) -> String {
+    let names: Vec<_> = order.iter().filter(|event| which(**event)).map(|event| event.name()).collect();
     names.join(", ")
 }
 
@@ -245,14 +339,30 @@ mod tests {
 
     #[test]
     fn a_bad_option_says_which_words_are_good() {
-        for (words, expected) in [
-            (["--fail-at", "Lunch"], "`Lunch` is no lifecycle event"),
-            (["--fail-at", "Install"], "scripts run in ApplicationStop"),
-            (["--kill-agent-at", "BlockTraffic"], "only happens where CodeDeploy controls traffic"),
-            (["--fault", "fire"], "throttle, 5xx, slow, denied"),
-        ] {
-            let error = read(&words).unwrap_err();
+        let cases: [(&[&str], &str); 9] = [
+            (&["--fail-at", "Lunch"], "`Lunch` is no lifecycle event"),
+            (&["--fail-at", "Install"], "scripts run in ApplicationStop"),
+            (&["--kill-agent-at", "BlockTraffic"], "only happens where CodeDeploy controls traffic"),
+            (&["--kill-agent-at", "+3"], "goes with --interrupt-at"),
+            (&["--interrupt-at", "Lunch"], "or give a number of seconds"),
+            (&["--interrupt-at", "5", "--action", "scheduled", "--notice", "20"], "at least that"),
+            (&["--interrupt-at", "5", "--notice", "3"], "5..=3600"),
+            (&["--notice", "20"], "--interrupt-at"),
+            (&["--fault", "fire"], "throttle, 5xx, slow, denied, imds-hang"),
+        ];
+        for (words, expected) in cases {
+            let error = read(words).and_then(|args| args.options(1).map(drop).map_err(|error| error.to_string()));
+            let error = error.unwrap_err();
             assert!(error.contains(expected), "{words:?} gave {error}");
         }
+    }
+
+    #[test]
+    fn an_interruption_is_read_whole() {
+        let words = ["--interrupt-at", "AfterAllowTraffic", "--owner", "codedeploy", "--action", "hibernate"];
+        let options = read(&words).unwrap().options(1).unwrap();
+        let interruption = options.interruption.unwrap();
+        assert_eq!(interruption.at, Moment::During(LifecycleEvent::AfterAllowTraffic));
+        assert_eq!((interruption.action, interruption.notice), (Action::Hibernate, Duration::from_secs(120)));
     }
 }

@@ -98,11 +98,17 @@ fn tone(what: &Happening) -> Option<Tone> {
         Happening::AgentKilled { .. }
         | Happening::CallFailed { .. }
         | Happening::NoticeGiven { .. }
+        | Happening::NoticeWithdrawn
+        | Happening::TakenAway
+        | Happening::MetadataInTrouble { .. }
         | Happening::Noted { .. } => Some(Tone::Odd),
         Happening::WorldUp { .. }
         | Happening::LoadStarted { .. }
         | Happening::LoadEnded { .. }
+        | Happening::NoticeRead { .. }
+        | Happening::DrainScriptRan { .. }
         | Happening::AgentStarted
+        | Happening::AgentStopped
         | Happening::ApplicationStarted { .. }
         | Happening::ApplicationReady { .. }
         | Happening::ApplicationStopped { .. }
@@ -112,6 +118,7 @@ fn tone(what: &Happening) -> Option<Tone> {
         | Happening::EventStarted { .. }
         | Happening::EventSkipped { .. }
         | Happening::ScriptEnded(_)
+        | Happening::ScriptCut(_)
         | Happening::Installed { .. } => None,
     }
 }

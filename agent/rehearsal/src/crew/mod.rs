@@ -14,6 +14,11 @@ use crate::seat::Seat;
 pub use process::{ProcessCrew, agent_configuration};
 pub use services::{Services, systemctl};
 
+/// The one script in each instance's `drain.d`.
+pub const DRAIN_SCRIPT: &str = "50-say-goodbye";
+/// The tag by which CodeDeploy chooses the world's instances.
+pub const SELECTING_TAG: &str = "pitcrew:ready";
+
 /// Runs what lives on an instance.
 pub trait Crew: Send + Sync {
     /// Starts the agent beside `seat` and returns when it says that it is ready.
@@ -24,6 +29,12 @@ pub trait Crew: Send + Sync {
 
     /// Asks the agent to end (SIGTERM) and waits until it has.
     fn stop_agent<'a>(&'a self, seat: &'a Seat) -> BoxFuture<'a, anyhow::Result<()>>;
+
+    /// Sets the instance's clock for people forward by so many seconds, or back. Fails where the clock is the machine's.
+    fn set_clock_forward<'a>(&'a self, seat: &'a Seat, seconds: i64) -> BoxFuture<'a, anyhow::Result<()>> {
+        let why = anyhow::anyhow!("instance {}'s clock is this machine's: it is not set by {seconds} s", seat.number);
+        Box::pin(std::future::ready(Err(why)))
+    }
 
     /// What `pitcrew status --json` answers on `seat`.
     fn agent_status<'a>(&'a self, seat: &'a Seat) -> BoxFuture<'a, anyhow::Result<serde_json::Value>>;

@@ -52,6 +52,8 @@ struct Manager {
 struct State {
     release: String,
     running: bool,
+    /// The instance is gone, and nothing starts there any more.
+    gone: bool,
     /// Counts starts, so that a watcher of an earlier one says nothing.
     generation: u64,
 }
@@ -82,7 +84,7 @@ impl Services {
                 crew,
                 net,
                 warm_up,
-                state: Mutex::new(State { release, running: false, generation: 0 }),
+                state: Mutex::new(State { release, running: false, gone: false, generation: 0 }),
                 noted: Mutex::default(),
                 changing: tokio::sync::Mutex::new(()),
             }),
@@ -109,6 +111,12 @@ impl Services {
     pub async fn stop(&self) -> anyhow::Result<()> {
         let _turn = self.manager.changing.lock().await;
         self.stop_now().await
+    }
+
+    /// The instance is gone, and the application with it.
+    pub async fn vanish(&self) -> anyhow::Result<()> {
+        lock(&self.manager.state).gone = true;
+        self.stop().await
     }
 
     /// Asks the application for its health on its own host; returns the release that answers.
@@ -178,7 +186,7 @@ impl Services {
         let Manager { seat, world, crew, warm_up, state, .. } = &*self.manager;
         let (release, generation) = {
             let mut state = lock(state);
-            if state.running {
+            if state.running || state.gone {
                 return Ok(());
             }
             state.running = true;

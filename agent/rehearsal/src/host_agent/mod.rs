@@ -9,8 +9,10 @@ mod disk;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use crate::bundle::{Bundle, Script};
 use crate::crew::{Crew, ScriptCode, ScriptJob, ScriptOutcome, Services};
@@ -120,7 +122,9 @@ impl HostAgent {
             off_the_runtime(move || disk.install(&order)).await?;
         }
         let version = order.revision.release();
-        self.services.install(version.clone());
+        if order.revision.is_application {
+            self.services.install(version.clone());
+        }
         lock(&self.installed).insert(
             order.group.id.clone(),
             Installed { deployment: order.deployment.clone(), revision: Arc::clone(&order.revision) },
@@ -186,31 +190,57 @@ impl HostAgent {
             sudo: script.sudo,
             services: self.services.clone(),
         };
+        let told = ScriptEnd {
+            deployment: order.deployment.clone(),
+            event,
+            location: script.location.clone(),
+            revision: revision.revision.clone(),
+            shim: revision.is_shim(&script.location),
+            code: ScriptCode::UnknownError,
+            exit: None,
+            took: Duration::ZERO,
+            timeout: script.timeout,
+            said: String::new(),
+        };
+        let mut running = Running { services: self.services.clone(), began: Instant::now(), told: Some(told) };
         let outcome = match revision.file(&script.location) {
             Some(_) => self.crew.run_script(job).await,
             None => ScriptOutcome {
                 code: ScriptCode::ScriptMissing,
                 exit: None,
                 output: String::new(),
-                took: std::time::Duration::ZERO,
+                took: Duration::ZERO,
             },
         };
         if let Some(disk) = &self.disk {
             disk.log(order, event, &script.location, &outcome.output);
         }
-        self.services.happened(Happening::ScriptEnded(ScriptEnd {
-            deployment: order.deployment.clone(),
-            event,
-            location: script.location.clone(),
-            revision: revision.revision.clone(),
-            shim: revision.is_shim(&script.location),
-            code: outcome.code,
-            exit: outcome.exit,
-            took: outcome.took,
-            timeout: script.timeout,
-            said: outcome.output.lines().last().unwrap_or_default().trim().to_owned(),
-        }));
+        if let Some(told) = running.told.take() {
+            self.services.happened(Happening::ScriptEnded(ScriptEnd {
+                code: outcome.code,
+                exit: outcome.exit,
+                took: outcome.took,
+                said: outcome.output.lines().last().unwrap_or_default().trim().to_owned(),
+                ..told
+            }));
+        }
         outcome
+    }
+}
+
+/// A script that runs. Dropped before it has ended, its instance was taken away.
+struct Running {
+    services: Services,
+    began: Instant,
+    told: Option<ScriptEnd>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(told) = self.told.take() {
+            let took = self.began.elapsed();
+            self.services.happened(Happening::ScriptCut(ScriptEnd { took, ..told }));
+        }
     }
 }
 

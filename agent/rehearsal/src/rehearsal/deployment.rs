@@ -7,20 +7,20 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Company;
+use super::interrupt::{Fate, kill_and_restart, strike};
 use crate::bundle::Bundle;
 use crate::host_agent::Order;
+use crate::interruption::{Kill, Moment};
 use crate::lifecycle::LifecycleEvent;
 use crate::seat::Seat;
 use crate::timeline::Happening;
-use crate::world::codedeploy::DeploymentGroup;
-
-/// systemd waits this long before it starts a killed agent again (`RestartSec=`).
-const RESTART_AFTER: Duration = Duration::from_secs(1);
+use crate::world::codedeploy::{DeploymentGroup, Diagnostics};
 
 /// How a deployment is to be disturbed.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Disturbance {
-    pub(super) kill_agent_at: Option<LifecycleEvent>,
+    pub(super) kill: Option<Kill>,
+    pub(super) fate: Option<Fate>,
 }
 
 /// How a deployment ended.
@@ -65,9 +65,12 @@ pub(super) async fn roll(
         succeeded_on: Vec::new(),
         failed_on: Vec::new(),
     };
-    let mut restarts = JoinSet::new();
+    let mut beside = JoinSet::new();
     for (place, seat) in seats.iter().enumerate() {
-        match play(&company, seat, &order, disturbance, &mut restarts).await {
+        let mut disturbance = disturbance.clone();
+        // Only the first instance has a fate.
+        disturbance.fate = disturbance.fate.filter(|_| place == 0);
+        match play(&company, seat, &order, &disturbance, &mut beside).await {
             Ok(()) => ended.succeeded_on.push(seat.number),
             Err(why) => {
                 ended.failed_on.push(seat.number);
@@ -87,7 +90,7 @@ pub(super) async fn roll(
             Some(why) => Happening::DeploymentFailed { deployment, why },
         },
     );
-    while restarts.join_next().await.is_some() {}
+    while beside.join_next().await.is_some() {}
     ended
 }
 
@@ -95,17 +98,22 @@ async fn play(
     company: &Arc<Company>,
     seat: &Seat,
     order: &Order,
-    disturbance: Disturbance,
-    restarts: &mut JoinSet<()>,
+    disturbance: &Disturbance,
+    beside: &mut JoinSet<()>,
 ) -> Result<(), String> {
-    let host = company.host(seat.number).ok_or("this instance has no host agent")?;
     for event in LifecycleEvent::order(order.group.controls_traffic.is_some()) {
-        // The host agent polls every second.
-        sleep(Duration::from_millis(200 + company.world.draw(1000))).await;
-        if disturbance.kill_agent_at == Some(*event) {
-            restarts.spawn(kill_agent(Arc::clone(company), seat.clone(), *event));
-        }
-        if let Err(diagnostics) = host.execute(order, *event).await {
+        let done = async {
+            // The host agent polls every second.
+            sleep(Duration::from_millis(200 + company.world.draw(1000))).await;
+            disturb(company, seat, disturbance, *event, beside);
+            carry_out(company, seat, order, *event).await
+        };
+        let done = tokio::select! {
+            biased;
+            () = company.gone(seat.number) => Err(taken_away(company, seat, order, *event)),
+            done = done => done,
+        };
+        if let Err(diagnostics) = done {
             let why = format!("{event} on instance {}: {}", seat.number, diagnostics.message);
             company.world.happened(
                 Some(seat.number),
@@ -121,15 +129,57 @@ async fn play(
     Ok(())
 }
 
-/// Kills the agent somewhere in the first second of an event, and starts it again as systemd would.
-async fn kill_agent(company: Arc<Company>, seat: Seat, during: LifecycleEvent) {
-    sleep(Duration::from_millis(company.world.draw(1000))).await;
-    if let Err(error) = company.crew.kill_agent(&seat).await {
-        let note = format!("the agent could not be killed: {error:#}");
-        company.world.happened(Some(seat.number), Happening::Noted { note });
-        return;
+/// Begins what is to happen during this event.
+fn disturb(
+    company: &Arc<Company>,
+    seat: &Seat,
+    disturbance: &Disturbance,
+    event: LifecycleEvent,
+    beside: &mut JoinSet<()>,
+) {
+    if let Some(kill @ Kill::During(during)) = &disturbance.kill
+        && *during == event
+    {
+        let (company, seat, kill) = (Arc::clone(company), seat.clone(), kill.clone());
+        beside.spawn(async move {
+            sleep(Duration::from_millis(company.world.draw(1000))).await;
+            kill_and_restart(&company, &seat, &kill).await;
+        });
     }
-    company.world.happened(Some(seat.number), Happening::AgentKilled { during });
-    sleep(RESTART_AFTER).await;
-    company.start_agent(&seat).await;
+    if let Some(fate) = &disturbance.fate
+        && fate.interruption.at == Moment::During(event)
+    {
+        beside.spawn(strike(Arc::clone(company), seat.clone(), fate.clone()));
+    }
+}
+
+/// One event: by the service itself where it moves traffic, else by the host agent.
+async fn carry_out(company: &Company, seat: &Seat, order: &Order, event: LifecycleEvent) -> Result<(), Diagnostics> {
+    let world = &company.world;
+    match (event, &order.group.controls_traffic) {
+        (LifecycleEvent::BlockTraffic | LifecycleEvent::AllowTraffic, Some(group)) => {
+            world.event_began(seat, &order.deployment, event);
+            let deployment = order.deployment.clone();
+            world.happened(Some(seat.number), Happening::EventStarted { deployment, event });
+            let done = if event == LifecycleEvent::BlockTraffic {
+                world.block_traffic(seat, group).await;
+                Ok(())
+            } else {
+                world.allow_traffic(seat, group).await.map_err(Diagnostics::without_script)
+            };
+            world.event_ended(seat, &order.deployment, event, done.clone().err());
+            done
+        }
+        _ => match company.host(seat.number) {
+            Some(host) => host.execute(order, event).await,
+            None => Err(Diagnostics::without_script("this instance has no host agent".to_owned())),
+        },
+    }
+}
+
+/// The real service finds out within five minutes to an hour; that wait is not played.
+fn taken_away(company: &Company, seat: &Seat, order: &Order, event: LifecycleEvent) -> Diagnostics {
+    let diagnostics = Diagnostics::without_script("the instance was taken away".to_owned());
+    company.world.event_ended(seat, &order.deployment, event, Some(diagnostics.clone()));
+    diagnostics
 }

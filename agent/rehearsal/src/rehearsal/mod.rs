@@ -17,14 +17,14 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::bundle::{Bundle, BundleError};
 use crate::crew::{Crew, Services};
 use crate::host_agent::{HostAgent, Order};
+use crate::interruption::{Interruption, Moment};
 use crate::load::{self, Load, Slow};
 use crate::net::Net;
-use crate::interruption::{Interruption, Moment};
 use crate::seat::Seat;
 use crate::timeline::Happening;
 use crate::verdict::{self, Evidence, LastSight, Report};
-use crate::world::{TARGET_GROUP, World};
 use crate::world::codedeploy::DeploymentGroup;
+use crate::world::{TARGET_GROUP, World};
 
 pub use deployment::Ended;
 pub use options::{Hooks, Options, Owner};

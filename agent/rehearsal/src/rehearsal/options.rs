@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::balancer::IdleOnDrain;
 use crate::bundle::Bundle;
+use crate::interruption::{Interruption, Kill};
 use crate::lifecycle::LifecycleEvent;
 use crate::world::Plan;
-use crate::world::faults::Fault;
+use crate::world::faults::{Fault, MetadataFault};
 
 /// A rehearsal's scenario.
 #[derive(Debug, Clone)]
@@ -39,10 +40,19 @@ pub struct Options {
     pub warm_up: Duration,
     /// The event in which the new revision's scripts fail, on the first instance.
     pub fail_at: Option<LifecycleEvent>,
-    /// The event during which each agent is killed once.
-    pub kill_agent_at: Option<LifecycleEvent>,
+    /// When agents are killed.
+    pub kill_agent_at: Option<Kill>,
+    /// How the first instance is taken away, and when.
+    pub interruption: Option<Interruption>,
+    /// The first instance's clock for people is set forward by this many seconds (negative: back) a few seconds after
+    /// the notice.
+    pub clock_jump: Option<i64>,
+    /// Who moves traffic for the deployment group.
+    pub owner: Owner,
     /// How AWS endpoints misbehave.
     pub fault: Option<Fault>,
+    /// How metadata services misbehave: for half a minute around a notice; without one, from the start of the load.
+    pub metadata_fault: Option<MetadataFault>,
     /// Whether a second deployment group deploys to the first instance at the same time.
     pub overlap: bool,
 }
@@ -56,6 +66,15 @@ pub enum Hooks {
     NewOnly,
     /// None: the control, which loses requests.
     None,
+}
+
+/// Who moves an instance's traffic around a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The agent: the deployment group names no load balancer.
+    Pitcrew,
+    /// CodeDeploy's service: the group names the target group, and four more events have hooks.
+    CodeDeploy,
 }
 
 impl Options {
@@ -77,14 +96,18 @@ impl Options {
             warm_up: Duration::from_secs(2),
             fail_at: None,
             kill_agent_at: None,
+            interruption: None,
+            clock_jump: None,
+            owner: Owner::Pitcrew,
             fault: None,
+            metadata_fault: None,
             overlap: false,
         }
     }
 
     /// The revision that is installed when the rehearsal begins.
     pub(crate) fn previous(&self) -> Bundle {
-        let bundle = self.bundle.clone().named("v1");
+        let bundle = self.whole_bundle().named("v1");
         let bundle = match self.hooks {
             Hooks::Both => bundle,
             Hooks::NewOnly | Hooks::None => bundle.without_shims(),
@@ -97,7 +120,7 @@ impl Options {
 
     /// The revision that is deployed.
     pub(crate) fn revision(&self) -> Bundle {
-        let bundle = self.bundle.clone();
+        let bundle = self.whole_bundle();
         let bundle = match self.hooks {
             Hooks::Both | Hooks::NewOnly => bundle,
             Hooks::None => bundle.without_shims(),
@@ -105,6 +128,13 @@ impl Options {
         match self.fail_at.filter(|event| !event.runs_previous_revision()) {
             Some(event) => bundle.failing_at(event),
             None => bundle,
+        }
+    }
+
+    fn whole_bundle(&self) -> Bundle {
+        match self.owner {
+            Owner::Pitcrew => self.bundle.clone(),
+            Owner::CodeDeploy => self.bundle.clone().with_traffic_shims(),
         }
     }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Evidence, LastSight};
+use super::{Evidence, LastSight, leaving};
 use crate::crew::ScriptCode;
-use crate::rehearsal::Hooks;
+use crate::rehearsal::{Hooks, Owner};
 use crate::timeline::{Entry, Happening, ScriptEnd};
 use crate::world::calls::{Call, Caller, Effect};
 use crate::world::faults::Fault;
@@ -37,13 +37,10 @@ pub enum Judgement {
     NotApplicable,
 }
 
-/// How long after a notice an agent may still not have heard of it.
-const HEARING: Duration = Duration::from_secs(2);
-
 /// The exit statuses that `pitcrew hook` documents.
 const HOOK_EXITS: [i32; 7] = [0, 1, 64, 69, 75, 77, 78];
 
-type Seen = (Judgement, String);
+pub(super) type Seen = (Judgement, String);
 
 pub(super) fn check(evidence: &Evidence<'_>, timeline: &[Entry], calls: &[Call]) -> Vec<Finding> {
     let expectation = |expectation, (judgement, why)| Finding { invariant: None, expectation, judgement, why };
@@ -57,15 +54,22 @@ pub(super) fn check(evidence: &Evidence<'_>, timeline: &[Entry], calls: &[Call])
     if evidence.options.overlap {
         findings.push(expectation("traffic returns once, after the last deployment", once(evidence, timeline)));
     }
+    if evidence.options.interruption.is_some() && evidence.options.agents {
+        findings.extend([
+            expectation("a notice is read as soon as it can be", leaving::heard(evidence, timeline)),
+            expectation("out of every balancer before the end", leaving::out_in_time(evidence)),
+            expectation("hooks of a leaving instance do not wait", leaving::hooks(evidence, timeline, calls)),
+        ]);
+    }
     findings.extend([
-        invariant(1, "no registration once leaving", leaving(timeline, calls)),
+        invariant(1, "no registration once leaving", leaving::no_registration(evidence, calls)),
         invariant(2, "healthy means back in every place", back(evidence)),
         invariant(3, "nothing else is registered", own_places(evidence, calls)),
-        invariant(4, "never two owners", (Judgement::NotApplicable, "no deployment group controls traffic".to_owned())),
+        invariant(4, "never two owners", one_owner(evidence, calls)),
         invariant(5, "each hook answered once, in time", hooks(evidence, timeline)),
         invariant(6, "protections are released", (Judgement::NotApplicable, "no Elastigroup in this world".to_owned())),
-        invariant(7, "deadlines are kept", no_notice(timeline)),
-        invariant(8, "the last healthy target stays", last_healthy(calls)),
+        invariant(7, "deadlines are kept", leaving::deadlines(evidence, timeline, calls)),
+        invariant(8, "the last healthy target stays", last_healthy(evidence, calls)),
     ]);
     findings
 }
@@ -80,8 +84,16 @@ fn deployment(evidence: &Evidence<'_>) -> Seen {
             Some(why) => format!("{} failed: {why}", ended.deployment),
         })
         .collect();
+    if sentence.is_empty() {
+        return (Judgement::NotApplicable, "nothing was deployed".to_owned());
+    }
     let sentence = sentence.join("; ");
-    let failed_somewhere = evidence.deployments.iter().any(|ended| !ended.failed_on.is_empty());
+    let gone = |number: &u8| taken_away(evidence, *number).is_some();
+    let failed_on = || evidence.deployments.iter().flat_map(|ended| &ended.failed_on);
+    if failed_on().any(gone) && failed_on().all(gone) {
+        return (Judgement::Held, format!("{sentence}; no deployment survives its instance"));
+    }
+    let failed_somewhere = failed_on().next().is_some();
     // Without an agent a shim must fail: an instance that cannot leave traffic must not be changed.
     let refused = options.fault == Some(Fault::Denied) || !options.agents;
     let must_fail = match options.fail_at {
@@ -106,14 +118,19 @@ fn revision(evidence: &Evidence<'_>) -> Seen {
     }
     let release = evidence.options.revision().release();
     let expected = release.split_whitespace().next().unwrap_or_default();
-    for number in &main.succeeded_on {
+    let still_there: Vec<_> =
+        main.succeeded_on.iter().copied().filter(|number| taken_away(evidence, *number).is_none()).collect();
+    if still_there.is_empty() {
+        return (Judgement::NotApplicable, "every instance that it reached was taken away".to_owned());
+    }
+    for number in &still_there {
         let answers = sight(evidence, *number).and_then(|sight| sight.healthy_release.as_deref());
         if answers != Some(expected) {
             let answers = answers.unwrap_or("nothing");
             return (Judgement::Broken, format!("instance {number} answers {answers}, not {expected}"));
         }
     }
-    (Judgement::Held, format!("{expected} on {}", instances(&main.succeeded_on)))
+    (Judgement::Held, format!("{expected} on {}", instances(&still_there)))
 }
 
 fn settled(evidence: &Evidence<'_>) -> Seen {
@@ -143,6 +160,9 @@ fn once(evidence: &Evidence<'_>, timeline: &[Entry]) -> Seen {
     });
     let work_done = last_hook.max().unwrap_or_default();
     match returns.as_slice() {
+        [] if !evidence.world.notices().is_empty() => {
+            (Judgement::NotApplicable, "the instance was told to leave".to_owned())
+        }
         [only] if only.at >= work_done => {
             (Judgement::Held, format!("registered once, at {:.1} s", only.at.as_secs_f64()))
         }
@@ -154,48 +174,21 @@ fn once(evidence: &Evidence<'_>, timeline: &[Entry]) -> Seen {
     }
 }
 
-fn notices(timeline: &[Entry]) -> Vec<(u8, Duration)> {
-    timeline
-        .iter()
-        .filter_map(|entry| match &entry.what {
-            Happening::NoticeGiven { .. } => entry.instance.map(|number| (number, entry.at)),
-            _ => None,
-        })
-        .collect()
-}
-
-fn no_notice(timeline: &[Entry]) -> Seen {
-    let count = notices(timeline).len();
-    if count == 0 {
-        (Judgement::NotApplicable, "no instance was asked to leave".to_owned())
-    } else {
-        (Judgement::NotApplicable, format!("{count} notices were given, none with work under its deadline"))
-    }
-}
-
-fn leaving(timeline: &[Entry], calls: &[Call]) -> Seen {
-    let notices = notices(timeline);
-    if notices.is_empty() {
-        return (Judgement::NotApplicable, "no instance was asked to leave".to_owned());
-    }
-    for (number, at) in &notices {
-        let late = calls.iter().find(|call| {
-            call.caller == Caller::Instance(*number) && call.action == "RegisterTargets" && call.at > *at + HEARING
-        });
-        if let Some(call) = late {
-            return (
-                Judgement::Broken,
-                format!("instance {number} called RegisterTargets at {:.1} s", call.at.as_secs_f64()),
-            );
-        }
-    }
-    (Judgement::Held, format!("none after {} notices", notices.len()))
-}
-
 fn back(evidence: &Evidence<'_>) -> Seen {
     let mut seen = Vec::new();
     for LastSight { seat, healthy_release, is_back, in_traffic, status } in &evidence.last_sight {
         let number = seat.number;
+        if taken_away(evidence, number).is_some() {
+            seen.push(format!("instance {number} was taken away"));
+            continue;
+        }
+        if evidence.world.notices().iter().any(|notice| notice.instance == number && notice.ends_service()) {
+            if !in_traffic.is_empty() {
+                return (Judgement::Broken, format!("instance {number} was told to leave and is in traffic"));
+            }
+            seen.push(format!("instance {number} stays out: it was told to leave"));
+            continue;
+        }
         match (healthy_release, is_back) {
             (Some(_), true) => {}
             (Some(_), false) => {
@@ -288,9 +281,40 @@ fn hooks(evidence: &Evidence<'_>, timeline: &[Entry]) -> Seen {
     (Judgement::Held, format!("{} hooks, the longest {:.1} s", shims.len(), longest.as_secs_f64()))
 }
 
-fn last_healthy(calls: &[Call]) -> Seen {
-    let mut taken = 0;
+/// Where CodeDeploy moves traffic, an agent only takes an instance out that leaves for good.
+fn one_owner(evidence: &Evidence<'_>, calls: &[Call]) -> Seen {
+    if evidence.options.owner == Owner::Pitcrew {
+        return (Judgement::NotApplicable, "no deployment group controls traffic".to_owned());
+    }
+    let notices = evidence.world.notices();
     for call in calls {
+        let Caller::Instance(number) = call.caller else { continue };
+        let leaving = notices.iter().any(|notice| {
+            notice.instance == number && notice.ends_service() && notice.read.is_some_and(|read| call.at >= read)
+        });
+        let moves = match call.action.as_str() {
+            "RegisterTargets" => true,
+            "DeregisterTargets" => !leaving,
+            _ => false,
+        };
+        if moves {
+            let at = call.at.as_secs_f64();
+            return (Judgement::Broken, format!("instance {number} called {} at {at:.1} s", call.action));
+        }
+    }
+    (Judgement::Held, "CodeDeploy alone moved traffic for its deployment".to_owned())
+}
+
+fn last_healthy(evidence: &Evidence<'_>, calls: &[Call]) -> Seen {
+    let notices = evidence.world.notices();
+    let is_leaving = |call: &Call| {
+        notices.iter().any(|notice| {
+            call.caller == Caller::Instance(notice.instance) && notice.read.is_some_and(|read| call.at >= read)
+        })
+    };
+    let mut taken = 0;
+    // One that leaves, leaves anyway.
+    for call in calls.iter().filter(|call| !is_leaving(call)) {
         for effect in &call.effects {
             let Effect::Deregistered { group, target, changed: true, registered_beside, healthy_beside } = effect
             else {
@@ -310,6 +334,12 @@ fn last_healthy(calls: &[Call]) -> Seen {
     } else {
         (Judgement::Held, format!("{taken} taken out, each beside a healthy one"))
     }
+}
+
+/// When the instance was taken away.
+fn taken_away(evidence: &Evidence<'_>, number: u8) -> Option<Duration> {
+    let notices = evidence.world.notices();
+    notices.iter().filter(|notice| notice.instance == number).find_map(|notice| notice.taken_away)
 }
 
 fn sight<'a>(evidence: &'a Evidence<'_>, number: u8) -> Option<&'a LastSight> {

@@ -1,6 +1,7 @@
 //! Judges a rehearsal by what the world saw, never by the agent's word alone.
 
 mod invariants;
+mod leaving;
 mod service;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::world::World;
 use crate::world::calls::Call;
 
 pub use invariants::{Finding, Judgement};
+pub use leaving::NoticeReport;
 pub use service::Absence;
 
 /// What a rehearsal leaves behind for the judge.
@@ -70,8 +72,12 @@ pub struct Report {
     pub timeline: Vec<Entry>,
     /// Every call to AWS except the metadata service.
     pub calls: Vec<Call>,
+    /// Each notice that was given, and how soon it had its effect.
+    pub notices: Vec<NoticeReport>,
     /// Requests to the metadata services.
     pub metadata_requests: usize,
+    /// The same by each agent, in a minute.
+    pub metadata_requests_per_minute: f64,
 }
 
 /// Judges.
@@ -87,6 +93,9 @@ pub(crate) fn judge(evidence: Evidence<'_>) -> Report {
         seed: evidence.options.seed,
         simulated: evidence.simulated,
         absences: service::absences(&evidence.world.seats, &timeline),
+        notices: leaving::notices(&evidence, &calls),
+        metadata_requests: metadata.len(),
+        metadata_requests_per_minute: leaving::metadata_rate(&evidence.world.seats, &timeline, &metadata),
         load: evidence.load,
         load_started: evidence.load_started,
         reasons,
@@ -94,7 +103,6 @@ pub(crate) fn judge(evidence: Evidence<'_>) -> Report {
         findings,
         timeline,
         calls,
-        metadata_requests: metadata.len(),
     }
 }
 
@@ -115,6 +123,13 @@ fn reasons(evidence: &Evidence<'_>, timeline: &[Entry]) -> Vec<String> {
         });
         let at = entry.at.as_secs_f64();
         let groups = in_traffic.join(", ");
+        let taken_away = timeline[place..].iter().take_while(|after| after.at == entry.at);
+        let taken_away =
+            taken_away.into_iter().any(|after| after.instance == entry.instance && after.what == Happening::TakenAway);
+        if taken_away {
+            reasons.push(format!("at {at:.1} s instance {number} was taken away in traffic of {groups}"));
+            continue;
+        }
         let Some(event) = event else {
             reasons.push(format!("at {at:.1} s instance {number} stopped its application in traffic of {groups}"));
             continue;

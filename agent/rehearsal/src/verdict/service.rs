@@ -16,16 +16,16 @@ pub struct Absence {
     #[serde(serialize_with = "crate::world::seconds")]
     pub from: Duration,
     /// When it was healthy in the balancer again; absent when it never was.
-    #[serde(serialize_with = "optional_seconds")]
+    #[serde(serialize_with = "crate::world::optional_seconds")]
     pub until: Option<Duration>,
     /// From deregistration until its application stopped.
-    #[serde(serialize_with = "optional_seconds")]
+    #[serde(serialize_with = "crate::world::optional_seconds")]
     pub drain: Option<Duration>,
     /// From the stop until the application answered again: the deployment's own work.
-    #[serde(serialize_with = "optional_seconds")]
+    #[serde(serialize_with = "crate::world::optional_seconds")]
     pub restart: Option<Duration>,
     /// From then until the balancer found it healthy.
-    #[serde(serialize_with = "optional_seconds")]
+    #[serde(serialize_with = "crate::world::optional_seconds")]
     pub back: Option<Duration>,
 }
 
@@ -96,14 +96,6 @@ fn close(instance: u8, open: &Open, until: Option<Duration>) -> Absence {
         drain: between(Some(open.from), open.stopped),
         restart: between(open.stopped, open.answered),
         back: between(open.answered.or(Some(open.from)), until),
-    }
-}
-
-#[expect(clippy::ref_option, reason = "serde passes the field by reference")]
-fn optional_seconds<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    match duration {
-        Some(duration) => crate::world::seconds(duration, serializer),
-        None => serializer.serialize_none(),
     }
 }
 

@@ -13,6 +13,9 @@ use super::targets::TargetId;
 pub enum Caller {
     /// The role of the instance with this number.
     Instance(u8),
+    /// CodeDeploy's service, with its own role.
+    #[serde(rename = "codedeploy")]
+    CodeDeploy,
     /// Somebody with the operator's key (`--hold`).
     Operator,
     /// Nobody whom the world knows.
@@ -27,7 +30,7 @@ pub struct Call {
     pub at: Duration,
     /// Who called.
     pub caller: Caller,
-    /// `elasticloadbalancing`, `codedeploy` or `imds`.
+    /// `elasticloadbalancing`, `autoscaling`, `ec2`, `codedeploy` or `imds`.
     pub service: &'static str,
     /// Operation, or the path asked of IMDS.
     pub action: String,
@@ -75,6 +78,7 @@ impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Instance(number) => write!(f, "instance {number}"),
+            Self::CodeDeploy => f.write_str("CodeDeploy"),
             Self::Operator => f.write_str("operator"),
             Self::Unknown => f.write_str("unknown caller"),
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::identity::{ACCOUNT, REGION};
 use super::wire::ApiError;
-use crate::crew::ScriptCode;
+use crate::crew::{SELECTING_TAG, ScriptCode};
 use crate::lifecycle::LifecycleEvent;
 
 /// What CodeDeploy holds.
@@ -92,6 +92,13 @@ pub struct Diagnostics {
     pub message: String,
     /// The last 2048 characters of the script's output.
     pub log_tail: String,
+}
+
+impl Diagnostics {
+    /// Of an event that failed without a script's doing.
+    pub fn without_script(message: String) -> Self {
+        Self { code: ScriptCode::UnknownError, script: String::new(), message, log_tail: String::new() }
+    }
 }
 
 impl CodeDeploy {
@@ -331,7 +338,7 @@ impl DeploymentGroup {
             "serviceRoleArn": format!("arn:aws:iam::{ACCOUNT}:role/sample-codedeploy"),
             "ec2TagFilters": [],
             "ec2TagSet": { "ec2TagSetList": [[
-                { "Key": "pitcrew:ready", "Value": "true", "Type": "KEY_AND_VALUE" },
+                { "Key": SELECTING_TAG, "Value": "true", "Type": "KEY_AND_VALUE" },
             ]]},
             "onPremisesInstanceTagFilters": [],
             "autoScalingGroups": [],

@@ -9,7 +9,9 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::faults::{MetadataFate, MetadataFault};
 use super::identity::{Identity, SessionKeys};
+use crate::crew::SELECTING_TAG;
 
 const TOKEN_PATH: &str = "/latest/api/token";
 const TOKEN: &str = "x-aws-ec2-metadata-token";
@@ -24,10 +26,19 @@ pub struct Imds {
     identity: Identity,
     tokens: BTreeMap<String, Instant>,
     credentials: Option<(SystemTime, SystemTime)>,
+    trouble: Option<Trouble>,
     /// What is planned for the instance; absent things answer 404.
     pub notices: Notices,
     /// The instance's tags, readable because tags in metadata are on.
     pub tags: BTreeMap<String, String>,
+}
+
+/// For a while the service does not do as it should.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trouble {
+    pub(super) fault: MetadataFault,
+    pub(super) from: Instant,
+    pub(super) until: Instant,
 }
 
 /// What AWS tells an instance about its future, each as the body of its path.
@@ -54,13 +65,44 @@ impl Imds {
     pub(super) fn new(identity: Identity) -> Self {
         let tags = BTreeMap::from([
             ("Name".to_owned(), format!("sample-{}", identity.number)),
-            ("pitcrew:ready".to_owned(), "true".to_owned()),
+            (SELECTING_TAG.to_owned(), "true".to_owned()),
         ]);
-        Self { identity, tokens: BTreeMap::new(), credentials: None, notices: Notices::default(), tags }
+        Self { identity, tokens: BTreeMap::new(), credentials: None, trouble: None, notices: Notices::default(), tags }
+    }
+
+    /// The instance's id.
+    pub(super) fn instance_id(&self) -> &str {
+        &self.identity.instance_id
+    }
+
+    /// From now on, and while it lasts.
+    pub(super) fn trouble(&mut self, trouble: Trouble) {
+        self.trouble = Some(trouble);
+    }
+
+    /// Answers one request, or lets it fare as the trouble of the hour has it. `Err`: no answer before that time.
+    pub(super) fn answer(
+        &mut self,
+        at: Arrival,
+        request: &Request<Bytes>,
+        rng: &mut Rng,
+    ) -> Result<Response<Bytes>, Instant> {
+        let trouble = self.trouble.filter(|trouble| (trouble.from..trouble.until).contains(&at.now));
+        let Some(Trouble { fault, from, until }) = trouble else {
+            return Ok(self.sound_answer(at, request, rng));
+        };
+        match fault.fate(at.now - from) {
+            MetadataFate::Answered => Ok(self.sound_answer(at, request, rng)),
+            MetadataFate::Hangs => Err(until),
+            MetadataFate::Unavailable => Ok(text(StatusCode::SERVICE_UNAVAILABLE, page("503 - Service Unavailable"))),
+            MetadataFate::Unauthorized if request.method() == Method::PUT => Ok(self.sound_answer(at, request, rng)),
+            MetadataFate::Unauthorized => Ok(text(StatusCode::UNAUTHORIZED, page("401 - Unauthorized"))),
+            MetadataFate::Empty => Ok(text(StatusCode::OK, String::new())),
+        }
     }
 
     /// Answers one request as EC2's metadata service does.
-    pub(super) fn answer(&mut self, at: Arrival, request: &Request<Bytes>, rng: &mut Rng) -> Response<Bytes> {
+    fn sound_answer(&mut self, at: Arrival, request: &Request<Bytes>, rng: &mut Rng) -> Response<Bytes> {
         let path = request.uri().path();
         if path.ends_with("/api/token") {
             return self.token(at.now, request, rng);

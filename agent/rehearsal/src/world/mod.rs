@@ -10,7 +10,13 @@ pub mod identity;
 pub mod imds;
 pub mod targets;
 
+mod autoscaling;
+mod ec2;
 mod elbv2;
+mod notices;
+mod operation;
+mod routing;
+mod traffic_control;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -23,23 +29,30 @@ use bytes::Bytes;
 use fastrand::Rng;
 use http::{Request, Response, StatusCode};
 use serde::Serializer;
-use tokio::time::sleep;
+use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until};
 
-use crate::balancer::routing::{CheckPlan, CheckResult, Route, Routing};
+use crate::balancer::routing::{CheckPlan, Routing};
 use crate::clock::WorldClock;
 use crate::lifecycle::LifecycleEvent;
 use crate::lock::lock;
 use crate::seat::{Dirs, Seat};
 use crate::timeline::{Happening, Timeline};
 
+use autoscaling::AutoScaling;
 use calls::{Call, Caller, Effect};
 use codedeploy::{CodeDeploy, DeploymentGroup, DeploymentStatus, Diagnostics};
 use elbv2::LoadBalancing;
 use faults::{Fate, Fault};
 use identity::{ACCOUNT, Identity, REGION, SessionKeys};
-use imds::{Arrival, Imds, Notices};
+use imds::{Arrival, Imds};
+use operation::{Operation, Reply};
+use routing::GroupRouting;
 use targets::{GroupSettings, TargetGroup, TargetHealth, TargetId};
-use wire::{ApiError, Form};
+use wire::ApiError;
+
+pub use autoscaling::Proceeds;
+pub use notices::{MetadataTrouble, NoticeRecord};
 
 /// The target group behind the load balancer.
 pub const TARGET_GROUP: &str = "sample-web";
@@ -101,8 +114,13 @@ struct State {
     imds: BTreeMap<u8, Imds>,
     balancing: LoadBalancing,
     codedeploy: CodeDeploy,
+    scaling: AutoScaling,
+    notices: Vec<NoticeRecord>,
+    troubles: Vec<MetadataTrouble>,
     fault: Option<Fault>,
     calls: Vec<Call>,
+    /// Changes with each call to AWS.
+    turn: watch::Sender<()>,
     /// Commands that execute now: (instance, deployment id).
     ongoing: Vec<(u8, String)>,
 }
@@ -145,17 +163,21 @@ impl World {
                 imds,
                 balancing,
                 codedeploy: CodeDeploy::default(),
+                scaling: AutoScaling::default(),
+                notices: Vec::new(),
+                troubles: Vec::new(),
                 fault: plan.fault,
                 calls: Vec::new(),
+                turn: watch::Sender::new(()),
                 ongoing: Vec::new(),
             }),
         }
     }
 
-    /// Answers a request to the metadata service or to AWS. Slow only where a fault makes it so.
+    /// Answers a request to a metadata service or to AWS. Slow only where a fault makes it so.
     pub async fn router(&self, origin: Origin, request: Request<Bytes>) -> Response<Bytes> {
         match origin {
-            Origin::Imds(number) => self.metadata(number, &request),
+            Origin::Imds(number) => self.metadata(number, &request).await,
             Origin::Aws => self.aws(&request).await,
         }
     }
@@ -231,37 +253,47 @@ impl World {
         SessionKeys::of_operator(self.clock.wall() + Duration::from_secs(12 * 3600))
     }
 
-    /// Plans or withdraws what AWS tells an instance about its future.
-    pub fn notify(&self, seat: &Seat, notice: &str, change: impl FnOnce(&mut Notices)) {
-        if let Some(imds) = lock(&self.state).imds.get_mut(&seat.number) {
-            change(&mut imds.notices);
-        }
-        self.happened(Some(seat.number), Happening::NoticeGiven { notice: notice.to_owned() });
-    }
-
     /// The control plane of a target group, for its data plane.
     pub fn routing(self: &Arc<Self>, group: &str) -> Arc<dyn Routing> {
         Arc::new(GroupRouting { world: Arc::clone(self), group: group.to_owned() })
     }
 
-    fn metadata(&self, number: u8, request: &Request<Bytes>) -> Response<Bytes> {
+    async fn metadata(&self, number: u8, request: &Request<Bytes>) -> Response<Bytes> {
         let at = Arrival { now: self.clock.now(), wall: self.clock.wall() };
-        let mut state = lock(&self.state);
-        let State { rng, imds, .. } = &mut *state;
-        let response = match imds.get_mut(&number) {
-            Some(imds) => imds.answer(at, request, rng),
-            None => plain(StatusCode::NOT_FOUND),
+        let path = request.uri().path();
+        let (answer, told) = {
+            let mut state = lock(&self.state);
+            let State { rng, imds, .. } = &mut *state;
+            let answer = match imds.get_mut(&number) {
+                Some(imds) => imds.answer(at, request, rng),
+                None => Ok(plain(StatusCode::NOT_FOUND)),
+            };
+            let status = answer.as_ref().map_or(StatusCode::REQUEST_TIMEOUT, Response::status);
+            let arrived = self.clock.since_start(at.now);
+            let is_told =
+                answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::OK && !answer.body().is_empty());
+            let told = if is_told { state.told(number, path, arrived) } else { None };
+            state.calls.push(Call {
+                at: arrived,
+                caller: Caller::Instance(number),
+                service: "imds",
+                action: path.to_owned(),
+                status: status.as_u16(),
+                error: None,
+                effects: Vec::new(),
+            });
+            (answer, told)
         };
-        state.calls.push(Call {
-            at: self.clock.since_start(at.now),
-            caller: Caller::Instance(number),
-            service: "imds",
-            action: request.uri().path().to_owned(),
-            status: response.status().as_u16(),
-            error: None,
-            effects: Vec::new(),
-        });
-        response
+        if let Some(action) = told {
+            self.happened(Some(number), Happening::NoticeRead { action });
+        }
+        match answer {
+            Ok(answer) => answer,
+            Err(until) => {
+                sleep_until(until).await;
+                plain(StatusCode::REQUEST_TIMEOUT)
+            }
+        }
     }
 
     async fn aws(&self, request: &Request<Bytes>) -> Response<Bytes> {
@@ -291,67 +323,37 @@ impl World {
         let refused = caller
             .err()
             .map(|(code, message)| ApiError::new(StatusCode::FORBIDDEN, code, message))
-            .or_else(|| fate.error(who, operation.action()));
+            .or_else(|| fate.error(who, operation));
         let mut effects = Vec::new();
-        let State { rng, balancing, codedeploy, .. } = &mut *state;
-        let (response, error) = match operation {
-            Operation::LoadBalancing { action, form } => {
-                let done = match refused {
-                    Some(error) => Err(error),
-                    None => balancing.call(now, action, form, rng),
-                };
-                match done {
-                    Ok(done) => {
-                        effects = done.effects;
-                        let reply = wire::query_reply(elbv2::NAMESPACE, action, &request_id, done.result);
-                        (reply, None)
-                    }
-                    Err(error) => {
-                        let reply = wire::query_error(elbv2::NAMESPACE, &request_id, &error);
-                        (reply, Some(error))
-                    }
-                }
-            }
-            Operation::Classic { action } => {
-                let namespace = elbv2::CLASSIC_NAMESPACE;
-                match refused.map_or_else(|| elbv2::classic(action), Err) {
-                    Ok(xml) => (wire::query_reply(namespace, action, &request_id, xml), None),
-                    Err(error) => {
-                        let reply = wire::query_error(namespace, &request_id, &error);
-                        (reply, Some(error))
-                    }
-                }
-            }
-            Operation::CodeDeploy { action, input } => {
-                match refused.map_or_else(|| codedeploy.call(action, input), Err) {
-                    Ok(value) => (wire::json_reply(&request_id, &value), None),
-                    Err(error) => (wire::json_error(&request_id, &error), Some(error)),
-                }
-            }
+        let result = match refused {
+            Some(error) => Err(error),
+            None => state.carry_out(now, operation, &mut effects),
         };
+        let response = operation.reply(&request_id, &result);
         state.calls.push(Call {
             at: self.clock.since_start(now),
             caller: who,
             service: operation.service(),
             action: operation.action().to_owned(),
             status: response.status().as_u16(),
-            error: error.as_ref().map(|error| error.code.to_owned()),
+            error: result.as_ref().err().map(|error| error.code.to_owned()),
             effects: effects.clone(),
         });
+        state.turn.send_replace(());
         drop(state);
-        self.tell_of_call(who, operation.action(), error, effects);
+        self.tell_of_call(who, operation.action(), result.err(), effects);
         response
     }
 
     fn tell_of_call(&self, caller: Caller, action: &str, error: Option<ApiError>, effects: Vec<Effect>) {
         let by = match caller {
             Caller::Instance(_) => "agent".to_owned(),
-            Caller::Operator | Caller::Unknown => caller.to_string(),
+            Caller::CodeDeploy | Caller::Operator | Caller::Unknown => caller.to_string(),
         };
         if let Some(error) = error {
             let instance = match caller {
                 Caller::Instance(number) => Some(number),
-                Caller::Operator | Caller::Unknown => None,
+                Caller::CodeDeploy | Caller::Operator | Caller::Unknown => None,
             };
             self.happened(
                 instance,
@@ -382,6 +384,28 @@ impl World {
     fn number_of(&self, instance_id: &str) -> Option<u8> {
         let seat = self.seats.iter().find(|seat| seat.instance_id == instance_id);
         seat.map(|seat| seat.number)
+    }
+}
+
+impl State {
+    /// Answers a call that nothing stands in the way of.
+    fn carry_out(
+        &mut self,
+        now: tokio::time::Instant,
+        operation: &Operation,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Reply, ApiError> {
+        match operation {
+            Operation::LoadBalancing { action, form } => {
+                let done = self.balancing.call(now, action, form, &mut self.rng)?;
+                *effects = done.effects;
+                Ok(Reply::Xml(done.result))
+            }
+            Operation::Classic { action } => elbv2::classic(action).map(Reply::Xml),
+            Operation::AutoScaling { action, form } => self.scaling.call(now, action, form).map(Reply::Xml),
+            Operation::Ec2 { action, form } => ec2::call(&mut self.imds, action, form).map(Reply::Xml),
+            Operation::CodeDeploy { action, input } => self.codedeploy.call(action, input).map(Reply::Json),
+        }
     }
 }
 
@@ -473,108 +497,6 @@ fn load_balancing(plan: &Plan, addresses: Addresses, seats: &[Seat]) -> LoadBala
     }
 }
 
-/// An AWS call, told apart by its wire format.
-enum Operation {
-    LoadBalancing { action: String, form: Form },
-    Classic { action: String },
-    CodeDeploy { action: String, input: serde_json::Value },
-}
-
-impl Operation {
-    fn read(request: &Request<Bytes>) -> Option<Self> {
-        if let Some(target) = request.headers().get("x-amz-target") {
-            let action = target.to_str().ok()?.strip_prefix("CodeDeploy_20141006.")?.to_owned();
-            let input = serde_json::from_slice(request.body()).unwrap_or_default();
-            return Some(Self::CodeDeploy { action, input });
-        }
-        let form = Form::parse(request.body());
-        let action = form.get("Action")?.to_owned();
-        match form.get("Version")? {
-            elbv2::VERSION => Some(Self::LoadBalancing { action, form }),
-            elbv2::CLASSIC_VERSION => Some(Self::Classic { action }),
-            _ => None,
-        }
-    }
-
-    fn action(&self) -> &str {
-        match self {
-            Self::LoadBalancing { action, .. } | Self::Classic { action } | Self::CodeDeploy { action, .. } => action,
-        }
-    }
-
-    fn service(&self) -> &'static str {
-        match self {
-            Self::LoadBalancing { .. } | Self::Classic { .. } => "elasticloadbalancing",
-            Self::CodeDeploy { .. } => "codedeploy",
-        }
-    }
-}
-
-impl Fate {
-    fn error(self, caller: Caller, action: &str) -> Option<ApiError> {
-        match self {
-            Self::Answered | Self::AnsweredAfter(_) => None,
-            Self::Throttled => Some(ApiError::sender("Throttling", "Rate exceeded")),
-            Self::InternalFailure => Some(ApiError::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "InternalFailure",
-                "The request processing has failed because of an unknown error.",
-            )),
-            Self::ServiceUnavailable => Some(ApiError::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "ServiceUnavailable",
-                "The request has failed due to a temporary failure of the server.",
-            )),
-            Self::Refused => Some(elbv2::access_denied(&caller.to_string(), action)),
-        }
-    }
-}
-
-struct GroupRouting {
-    world: Arc<World>,
-    group: String,
-}
-
-impl GroupRouting {
-    fn with<T>(&self, act: impl FnOnce(&mut TargetGroup) -> T) -> Option<T> {
-        let mut state = lock(&self.world.state);
-        let mut groups = state.balancing.groups.iter_mut();
-        groups.find(|group| group.settings.name == self.group).map(act)
-    }
-}
-
-impl Routing for GroupRouting {
-    fn routes(&self) -> Vec<Route> {
-        let now = self.world.clock.now();
-        self.with(|group| group.routes(now)).unwrap_or_default()
-    }
-
-    fn check_plan(&self) -> CheckPlan {
-        self.with(|group| group.settings.check.clone()).unwrap_or_else(|| CheckPlan {
-            interval: Duration::from_secs(30),
-            timeout: Duration::from_secs(5),
-            path: "/".to_owned(),
-            matcher: 200..=200,
-        })
-    }
-
-    fn checked(&self, endpoint: SocketAddr, result: CheckResult) {
-        let now = self.world.clock.now();
-        let turned = self.with(|group| group.checked(now, endpoint, &result)).unwrap_or_default();
-        for (target, health) in turned {
-            let group = self.group.clone();
-            let instance = self.world.number_of(&target.id);
-            let what = if health.is_healthy() {
-                Happening::TargetHealthy { group, target }
-            } else {
-                let why = health.description.unwrap_or_default();
-                Happening::TargetUnhealthy { group, target, why }
-            };
-            self.world.happened(instance, what);
-        }
-    }
-}
-
 fn request_id(rng: &mut Rng) -> String {
     let (high, low) = (rng.u64(..), rng.u64(..));
     format!(
@@ -598,4 +520,13 @@ pub(crate) fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Resu
     #[expect(clippy::cast_precision_loss, reason = "a rehearsal's milliseconds fit 52 bits")]
     let seconds = duration.as_millis() as f64 / 1000.0;
     serializer.serialize_f64(seconds)
+}
+
+/// Writes a duration that may be absent.
+#[expect(clippy::ref_option, reason = "serde passes the field by reference")]
+pub(crate) fn optional_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => seconds(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }

@@ -89,13 +89,18 @@ enum Standing {
         until: Instant,
         carried: bool,
     },
+    /// Its instance was stopped or terminated. The data plane goes on as before until `heard_at`.
+    InvalidState {
+        heard_at: Instant,
+        carried: bool,
+    },
 }
 
 impl Standing {
     /// Whether checks say that the target is healthy; `None` while they have said nothing yet.
     fn turn(&self) -> Option<bool> {
         match self {
-            Self::Registering { .. } | Self::Initial { .. } | Self::Draining { .. } => None,
+            Self::Registering { .. } | Self::Initial { .. } | Self::Draining { .. } | Self::InvalidState { .. } => None,
             Self::Healthy { .. } => Some(true),
             Self::Unhealthy { .. } => Some(false),
         }
@@ -145,7 +150,8 @@ impl TargetGroup {
                 Standing::Registering { .. }
                 | Standing::Initial { .. }
                 | Standing::Healthy { .. }
-                | Standing::Unhealthy { .. },
+                | Standing::Unhealthy { .. }
+                | Standing::InvalidState { .. },
             ) => return false,
             Some(Standing::Draining { until, .. }) => Some(*until),
             None => None,
@@ -157,11 +163,11 @@ impl TargetGroup {
 
     /// Deregisters a target; new requests still reach it until `lag` has passed. One that is not registered is no error.
     /// Returns whether anything changed.
-    pub fn deregister(&mut self, now: Instant, target: &TargetId, lag: Duration) -> bool {
+    pub fn deregister(&mut self, now: Instant, id: &TargetId, lag: Duration) -> bool {
         self.settle(now);
         let open = self.fails_open();
         let until = now + self.settings.deregistration_delay;
-        let Some(target) = self.targets.get_mut(target) else {
+        let Some(target) = self.targets.get_mut(id) else {
             return false;
         };
         let carried = match target.standing {
@@ -169,9 +175,30 @@ impl TargetGroup {
             Standing::Initial { .. } | Standing::Unhealthy { .. } => open,
             Standing::Registering { .. } => false,
             Standing::Draining { .. } => return false,
+            // Of an instance that is gone nothing drains.
+            Standing::InvalidState { .. } => {
+                self.targets.remove(id);
+                return true;
+            }
         };
         target.standing = Standing::Draining { heard_at: now + lag, until, carried };
         true
+    }
+
+    /// The instance was stopped or terminated: its registrations stay and are good for nothing, which the data plane
+    /// hears after `lag`. What drains is over.
+    pub fn instance_gone(&mut self, now: Instant, instance: &str, lag: Duration) {
+        self.settle(now);
+        let open = self.fails_open();
+        self.targets.retain(|id, target| id.id != instance || !matches!(target.standing, Standing::Draining { .. }));
+        for (_, target) in self.targets.iter_mut().filter(|(id, _)| id.id == instance) {
+            let carried = match target.standing {
+                Standing::Healthy { .. } => true,
+                Standing::Initial { .. } | Standing::Unhealthy { .. } => open,
+                Standing::Registering { .. } | Standing::Draining { .. } | Standing::InvalidState { .. } => false,
+            };
+            target.standing = Standing::InvalidState { heard_at: now + lag, carried };
+        }
     }
 
     /// Takes the result of a health check of every target at this endpoint; returns those whose health turned.
@@ -221,6 +248,8 @@ impl TargetGroup {
                     Standing::Initial { .. } | Standing::Unhealthy { .. } => Stance::Checked,
                     Standing::Draining { heard_at, carried: true, .. } if now < heard_at => Stance::Serving,
                     Standing::Draining { until, .. } => Stance::Draining { until },
+                    Standing::InvalidState { heard_at, carried: true } if now < heard_at => Stance::Serving,
+                    Standing::InvalidState { .. } => return None,
                 };
                 Some(Route { endpoint: SocketAddr::new(target.address, id.port), stance })
             })
@@ -252,6 +281,9 @@ impl TargetGroup {
             Standing::Draining { .. } => {
                 TargetHealth::new("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
             }
+            Standing::InvalidState { .. } => {
+                TargetHealth::new("unused", "Target.InvalidState", "Target is in the stopped or terminated state")
+            }
         }
     }
 
@@ -274,7 +306,12 @@ impl TargetGroup {
 
     /// How many targets of other instances are registered, whatever their health.
     pub fn registered_beside(&mut self, now: Instant, instance: &str) -> usize {
-        self.all_health(now).iter().filter(|(id, health)| id.id != instance && health.state != "draining").count()
+        self.all_health(now)
+            .iter()
+            .filter(|(id, health)| {
+                id.id != instance && health.state != "draining" && health.reason != Some("Target.InvalidState")
+            })
+            .count()
     }
 
     /// Moves what time alone moves.
@@ -284,7 +321,8 @@ impl TargetGroup {
             Standing::Registering { .. }
             | Standing::Initial { .. }
             | Standing::Healthy { .. }
-            | Standing::Unhealthy { .. } => true,
+            | Standing::Unhealthy { .. }
+            | Standing::InvalidState { .. } => true,
         });
         for target in self.targets.values_mut() {
             if let Standing::Registering { known_at, .. } = target.standing
@@ -308,7 +346,7 @@ fn passed(standing: &Standing, healthy_after: u8) -> Standing {
         Standing::Initial { .. } | Standing::Healthy { .. } => Standing::Healthy { failed: 0 },
         Standing::Unhealthy { passed, .. } if passed + 1 >= healthy_after => Standing::Healthy { failed: 0 },
         Standing::Unhealthy { passed, why } => Standing::Unhealthy { passed: passed + 1, why: why.clone() },
-        Standing::Registering { .. } | Standing::Draining { .. } => standing.clone(),
+        Standing::Registering { .. } | Standing::Draining { .. } | Standing::InvalidState { .. } => standing.clone(),
     }
 }
 
@@ -320,7 +358,7 @@ fn failed(standing: &Standing, why: CheckFailure, unhealthy_after: u8) -> Standi
         Standing::Initial { failed } => Standing::Initial { failed: failed + 1 },
         Standing::Healthy { failed } => Standing::Healthy { failed: failed + 1 },
         Standing::Unhealthy { .. } => Standing::Unhealthy { passed: 0, why },
-        Standing::Registering { .. } | Standing::Draining { .. } => standing.clone(),
+        Standing::Registering { .. } | Standing::Draining { .. } | Standing::InvalidState { .. } => standing.clone(),
     }
 }
 

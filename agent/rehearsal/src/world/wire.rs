@@ -52,6 +52,11 @@ impl Form {
         (1..).map_while(|n| self.get(&format!("{name}.member.{n}"))).collect()
     }
 
+    /// `name.1`, `name.2`, …, as EC2 numbers its lists.
+    pub(super) fn numbered(&self, name: &str) -> Vec<&str> {
+        (1..).map_while(|n| self.get(&format!("{name}.{n}"))).collect()
+    }
+
     /// `name.member.N.field` for every N, as one map of fields each.
     pub(super) fn structures(&self, name: &str) -> Vec<BTreeMap<&str, &str>> {
         (1..)
@@ -111,8 +116,7 @@ impl Xml {
 }
 
 /// A Query reply: `<ActionResponse xmlns=…><ActionResult>…</ActionResult><ResponseMetadata>…`.
-pub(super) fn query_reply(namespace: &str, action: &str, request_id: &str, result: Xml) -> Response<Bytes> {
-    let Xml(result) = result;
+pub(super) fn query_reply(namespace: &str, action: &str, request_id: &str, result: &str) -> Response<Bytes> {
     let mut body = String::new();
     // Writing to a string cannot fail.
     let _ = write!(
@@ -120,7 +124,17 @@ pub(super) fn query_reply(namespace: &str, action: &str, request_id: &str, resul
         "<{action}Response xmlns=\"{namespace}\"><{action}Result>{result}</{action}Result>\
          <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>"
     );
+    ok_xml(request_id, body)
+}
+
+/// A 200 with an XML document.
+pub(super) fn ok_xml(request_id: &str, body: String) -> Response<Bytes> {
     reply(StatusCode::OK, "text/xml", request_id, body)
+}
+
+/// An error with an XML document.
+pub(super) fn error_xml(status: StatusCode, request_id: &str, body: String) -> Response<Bytes> {
+    reply(status, "text/xml", request_id, body)
 }
 
 /// A Query error.
@@ -134,7 +148,7 @@ pub(super) fn query_error(namespace: &str, request_id: &str, error: &ApiError) -
     });
     inner.text("RequestId", request_id);
     let body = format!("<ErrorResponse xmlns=\"{namespace}\">{}</ErrorResponse>", inner.0);
-    reply(error.status, "text/xml", request_id, body)
+    error_xml(error.status, request_id, body)
 }
 
 /// A JSON 1.1 reply.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use pitcrew_rehearsal::interruption::Action;
+use pitcrew_rehearsal::world::faults::MetadataFault;
 use pitcrew_rehearsal::world::{Origin, World};
 use serde_json::{Value, json};
 
@@ -84,11 +86,13 @@ async fn a_notice_is_absent_until_it_is_given_and_after_it_is_withdrawn() {
     assert!(body.contains("404 - Not Found"), "a page, as EC2 sends one");
     let notice = json!({ "action": "terminate", "time": "2026-01-01T00:02:00Z" });
     let seat = world.seats[0].clone();
-    world.notify(&seat, "terminate in two minutes", |notices| notices.instance_action = Some(notice.clone()));
+    world.give_notice(&seat, Action::Terminate, Duration::from_secs(120));
+    assert_eq!(world.notices()[0].read, None);
     let (status, body) = get(&world, path).await;
     assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()), (200, notice));
     assert_eq!(get(&world, "meta-data/spot/termination-time").await.1, "2026-01-01T00:02:00Z");
-    world.notify(&seat, "withdrawn", |notices| notices.instance_action = None);
+    assert!(world.notices()[0].read.is_some());
+    world.withdraw_notices(&seat);
     assert_eq!(get(&world, path).await.0, 404);
 }
 
@@ -121,4 +125,69 @@ async fn credentials_are_renewed_before_they_expire() {
     tokio::time::advance(Duration::from_secs(5 * 3600 - 200)).await;
     let renewed: Value = serde_json::from_str(&get(&world, &path).await.1).unwrap();
     assert_eq!(renewed["Expiration"], "2026-01-01T11:56:40Z");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_notice_is_told_in_its_own_form() {
+    let world = world();
+    let seat = world.seats[0].clone();
+    for (action, path, expected) in [
+        (Action::Stop, "spot/instance-action", r#"{"action":"stop","time":"2026-01-01T00:02:00Z"}"#),
+        (Action::Hibernate, "spot/instance-action", r#"{"action":"hibernate","time":"2026-01-01T00:02:00Z"}"#),
+        (Action::Rebalance, "events/recommendations/rebalance", r#"{"noticeTime":"2026-01-01T00:00:00Z"}"#),
+        (Action::AutoScaling, "autoscaling/target-lifecycle-state", "Terminated"),
+    ] {
+        world.give_notice(&seat, action, Duration::from_secs(120));
+        assert_eq!(get(&world, &format!("meta-data/{path}")).await, (200, expected.to_owned()), "{action}");
+    }
+    world.give_notice(&seat, Action::Scheduled, Duration::from_secs(120));
+    let events = get(&world, "meta-data/events/maintenance/scheduled").await.1;
+    let events: Value = serde_json::from_str(&events).unwrap();
+    assert_eq!(events[0]["NotBefore"], "1 Jan 2026 00:02:00 GMT");
+    assert_eq!((&events[0]["Code"], &events[0]["State"]), (&json!("instance-stop"), &json!("active")));
+    assert!(world.notices().iter().all(|notice| notice.read.is_some()), "each was read on its path");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_in_trouble_is_well_again_afterwards() {
+    for (fault, put, got) in [
+        (MetadataFault::Unavailable, 503, 503),
+        (MetadataFault::Unauthorized, 200, 401),
+        (MetadataFault::Empty, 200, 200),
+        (MetadataFault::Hang, 408, 408),
+    ] {
+        let world = world();
+        let seat = world.seats[0].clone();
+        let known = token(&world, 300).await;
+        world.give_notice(&seat, Action::Terminate, Duration::from_secs(120));
+        world.trouble_metadata(&seat, fault, Duration::from_secs(30));
+        let began = tokio::time::Instant::now();
+        let path = || Request::get("/latest/meta-data/spot/instance-action").header(TOKEN, &known);
+        let (answer, fresh) =
+            tokio::join!(ask(&world, path()), ask(&world, Request::put("/latest/api/token").header(TTL, "60")));
+        assert_eq!((fresh.status().as_u16(), answer.status().as_u16()), (put, got), "{fault:?}");
+        assert!(fault == MetadataFault::Unauthorized || !text(&answer).1.contains("terminate"), "{fault:?}");
+        let expected = if fault == MetadataFault::Hang { 30 } else { 0 };
+        assert_eq!(began.elapsed().as_secs(), expected, "{fault:?}");
+        assert_eq!(world.notices()[0].read, None, "{fault:?} tells nothing");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(ask(&world, path()).await.status(), 200, "{fault:?}");
+        assert!(world.notices()[0].read.is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flapping_service_answers_in_turns() {
+    let world = world();
+    let seat = world.seats[0].clone();
+    let known = token(&world, 300).await;
+    world.trouble_metadata(&seat, MetadataFault::Flap, Duration::from_secs(30));
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    let mut statuses = Vec::new();
+    for _ in 0..8 {
+        let path = Request::get("/latest/meta-data/instance-id").header(TOKEN, &known);
+        statuses.push(ask(&world, path).await.status().as_u16());
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
+    assert_eq!(statuses, [200, 503, 200, 401, 200, 200, 200, 408]);
 }

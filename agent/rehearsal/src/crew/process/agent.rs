@@ -10,6 +10,7 @@ use tokio::select;
 use tokio::time::sleep;
 
 use super::{dirs, log};
+use crate::crew::SELECTING_TAG;
 use crate::seat::Seat;
 
 /// How long an agent may take until it is ready.
@@ -63,8 +64,10 @@ async fn ready(socket: &UnixDatagram) -> std::io::Result<()> {
     }
 }
 
-/// The configuration of an agent in a rehearsal, as a fragment in TOML: the probe, and patience that fits.
+/// The configuration of an agent in a rehearsal, as a fragment in TOML: the probe, patience that fits, and what to do
+/// before the end.
 pub fn agent_configuration(seat: &Seat) -> String {
+    let scripts = seat.dirs.as_ref().map(|dirs| format!("scripts = \"{}\"\n", dirs.drain_scripts().display()));
     format!(
         "[[health.probe]]\n\
          name = \"app\"\n\
@@ -72,7 +75,13 @@ pub fn agent_configuration(seat: &Seat) -> String {
          interval = \"500ms\"\n\
          \n\
          [deployment]\n\
-         ask_after = \"3s\"\n",
-        seat.application
+         ask_after = \"3s\"\n\
+         \n\
+         [leave]\n\
+         remove_tags = [\"{SELECTING_TAG}\"]\n\
+         run_scripts = \"direct\"\n\
+         {}",
+        seat.application,
+        scripts.unwrap_or_default()
     )
 }

@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::{Crew, ScriptJob, ScriptOutcome, Verb};
+use super::{Crew, DRAIN_SCRIPT, ScriptJob, ScriptOutcome, Verb};
 use crate::net::BoxFuture;
 use crate::seat::{Dirs, Seat};
 use crate::world::{World, identity::REGION};
@@ -51,6 +51,7 @@ impl ProcessCrew {
             let systemctl = dirs.bin.join("systemctl");
             fs::write(&systemctl, "#!/bin/sh\nexec pitcrew rehearse-systemctl -- \"$@\"\n")?;
             fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755))?;
+            lay_drain_script(dirs).context("writing a script into drain.d")?;
         }
         Ok(Self { world, program, agents: Mutex::default(), applications: Mutex::default() })
     }
@@ -160,6 +161,19 @@ impl Crew for ProcessCrew {
             }
         })
     }
+}
+
+/// A script that takes a moment and leaves a line behind.
+fn lay_drain_script(dirs: &Dirs) -> anyhow::Result<()> {
+    let script = dirs.drain_scripts().join(DRAIN_SCRIPT);
+    let text = format!(
+        "#!/bin/sh\nset -eu\nsleep 0.5\necho \"${{0##*/}} $PITCREW_REASON, $PITCREW_SECONDS_LEFT s left\" >>'{}'\n",
+        dirs.drain_log().display()
+    );
+    fs::create_dir_all(dirs.drain_scripts())?;
+    fs::write(&script, text)?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    Ok(())
 }
 
 /// The directories of a seat; an error where it has none.

@@ -71,6 +71,7 @@ pub(super) async fn run(job: ScriptJob, environment: BTreeMap<String, String>) -
     };
     drop(child.stdin.take());
     let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    let mut leash = Leash(group);
     let output = Arc::new(Mutex::new(Vec::new()));
     let mut readers = JoinSet::new();
     if let Some(stdout) = child.stdout.take() {
@@ -104,9 +105,22 @@ pub(super) async fn run(job: ScriptJob, environment: BTreeMap<String, String>) -
             (ScriptCode::ScriptTimedOut, status.and_then(exit_code))
         }
     };
+    leash.0 = None;
     readers.abort_all();
     let output = String::from_utf8_lossy(&lock(&output)).into_owned();
     ScriptOutcome { code, exit, output: last_characters(&output), took: started.elapsed() }
+}
+
+/// Ends a process group when it is dropped: its instance is gone.
+struct Leash(Option<Pid>);
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // The group may have ended just now.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
 }
 
 fn exit_code(status: ExitStatus) -> Option<i32> {
@@ -139,7 +153,8 @@ fn command(job: &ScriptJob, path: &Path) -> Command {
                 Some(user) => format!("runas: {user}"),
                 None => "sudo: true".to_owned(),
             };
-            job.services.note_once(&format!("`{asked}` is not played: this rehearsal is not root, so scripts run as you"));
+            job.services
+                .note_once(&format!("`{asked}` is not played: this rehearsal is not root, so scripts run as you"));
             Command::new(path)
         }
     }
