@@ -14,12 +14,12 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::clock::SettableClock;
 use super::doors::{WorldConnections, WorldTransport};
 use super::locked;
+use super::scripts::WorldScripts;
 use crate::config::{self, Settings};
-use crate::doors::{Clock, Credentials, TokioClock};
-use crate::effect::scripts::NoScripts;
-use crate::engine::OnStop;
+use crate::doors::Credentials;
 use crate::intake::imds::Endpoint;
 use crate::intake::socket::{Dialer, Peer, in_process};
 use crate::ledger::MemoryStore;
@@ -43,7 +43,7 @@ pub(super) struct Seated {
     seed: u64,
     settings: Settings,
     store: MemoryStore,
-    clock: Arc<dyn Clock>,
+    clock: Arc<SettableClock>,
     running: Mutex<Option<Running>>,
 }
 
@@ -68,7 +68,7 @@ impl Seated {
             seed: seed.wrapping_mul(31).wrapping_add(u64::from(seat.number)),
             settings: merged.into_settings(),
             store: MemoryStore::default(),
-            clock: Arc::new(TokioClock::starting_at(start)),
+            clock: Arc::new(SettableClock::starting_at(start)),
             running: Mutex::default(),
         })
     }
@@ -84,7 +84,7 @@ impl Seated {
             boot: "rehearsal".into(),
             imds: Endpoint::at(&imds_url.parse().context("reading the metadata service's address")?)?,
             aws: AwsAccess::Role { endpoint_url: format!("http://{}", world.addresses.aws), imds_url },
-            scripts: Arc::new(NoScripts),
+            scripts: Arc::new(WorldScripts { instance: seat.number, world: world.clone() }),
             credentials: Credentials::default(),
             seed: self.seed,
         })
@@ -101,7 +101,7 @@ impl Seated {
                 std::future::pending().await
             }
         };
-        let on_stop = OnStop::Leave(Duration::from_secs(90));
+        let on_stop = self.settings.leave.on_stop;
         let task = tokio::spawn(run::run(self.settings.clone(), self.doors()?, listener, on_stop, view, stopped));
         *locked(&self.running) = Some(Running { task, dialer, stop });
         match timeout(READY_WITHIN, shown.wait_for(Option::is_some)).await {
@@ -109,6 +109,10 @@ impl Seated {
             Ok(Err(_)) => bail!("the agent ended before it was ready"),
             Err(_) => bail!("the agent was not ready within {READY_WITHIN:?}"),
         }
+    }
+
+    pub(super) fn set_clock_forward(&self, seconds: i64) {
+        self.clock.set_forward(seconds);
     }
 
     pub(super) fn kill(&self) {

@@ -1,8 +1,10 @@
 //! A crew in one process: the same agent, hooks and application as ever, against a world in memory, under virtual time.
 
 mod agent;
+mod clock;
 mod doors;
 mod script;
+mod scripts;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,6 +61,13 @@ impl Crew for SimulatedCrew {
     fn stop_agent<'a>(&'a self, seat: &'a Seat) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(async move {
             self.seated(seat)?.stop().await;
+            Ok(())
+        })
+    }
+
+    fn set_clock_forward<'a>(&'a self, seat: &'a Seat, seconds: i64) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            self.seated(seat)?.set_clock_forward(seconds);
             Ok(())
         })
     }
