@@ -4,11 +4,17 @@
 
 mod double;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use pitcrew_rehearsal::bundle::Bundle;
+use pitcrew_rehearsal::crew::Services;
+use pitcrew_rehearsal::host_agent::{HostAgent, Order};
 use pitcrew_rehearsal::lifecycle::LifecycleEvent;
 use pitcrew_rehearsal::rehearsal::{Hooks, Options, Stage, run};
 use pitcrew_rehearsal::timeline::Timeline;
 use pitcrew_rehearsal::verdict::{Judgement, Report};
+use pitcrew_rehearsal::world::codedeploy::DeploymentGroup;
 
 use double::Double;
 
@@ -110,9 +116,39 @@ fn an_agent_that_returns_before_the_last_deployment_is_found_out() {
     assert_eq!(judgement(&report, "traffic returns once").0, Judgement::Broken, "{}", told(&report));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_second_group_on_the_instance_does_not_change_which_release_starts() {
+    let stage = Stage::simulated(&options(), Timeline::default()).await.unwrap();
+    let (seat, crew) = (stage.world.seats[0].clone(), Double::new(&stage));
+    let (world, net) = (Arc::clone(&stage.world), Arc::clone(&stage.net));
+    let services = Services::new(seat.clone(), world, Arc::clone(&crew), net, "v1".to_owned(), Duration::ZERO);
+    let host = HostAgent::new(seat, Arc::clone(&stage.world), crew, services.clone());
+    let group = |name: &str| DeploymentGroup {
+        application: name.to_owned(),
+        name: name.to_owned(),
+        id: name.to_owned(),
+        controls_traffic: None,
+    };
+    let order = |name: &str, revision: Bundle| Order {
+        deployment: "d-0".to_owned(),
+        group: group(name),
+        revision: Arc::new(revision),
+    };
+    for (order, expected) in [
+        (order("sidecar", Bundle::sidecar().unwrap()), "v1"),
+        (order("sample", Bundle::sample().unwrap()), "v2"),
+    ] {
+        host.preinstall(&order).await.unwrap();
+        services.stop().await.unwrap();
+        services.start().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(services.healthy_release().await.as_deref(), Some(expected));
+    }
+}
+
 #[test]
 fn a_delayed_return_of_the_slowest_requests_is_no_loss() {
-    let slow = std::time::Duration::from_secs(10);
+    let slow = Duration::from_secs(10);
     let report = play(&Options { slow_requests: Some(slow), ..options() });
     assert_eq!(report.load.lost, 0, "{:?}", report.reasons);
     assert!(report.load.latency.max_ms > 5_000.0);
