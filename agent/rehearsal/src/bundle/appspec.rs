@@ -87,8 +87,7 @@ struct Entry {
 impl AppSpec {
     /// Reads an `appspec.yml`; errors name the key.
     pub fn parse(text: &str) -> Result<Self, AppSpecError> {
-        let document: Document =
-            serde_saphyr::from_str(text).map_err(|error| AppSpecError(error.to_string()))?;
+        let document: Document = serde_saphyr::from_str(text).map_err(|error| AppSpecError(error.to_string()))?;
         if document.version != 0.0 {
             return Err(refused(format!(
                 "version is {}, but 0.0 is the only version that CodeDeploy knows",

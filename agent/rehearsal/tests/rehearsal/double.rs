@@ -27,7 +27,7 @@ pub(crate) struct Double {
 }
 
 impl Double {
-    pub(crate) fn new(stage: &Stage) -> Arc<dyn Crew> {
+    pub(crate) fn on(stage: &Stage) -> Arc<dyn Crew> {
         let net = stage.sim.clone().unwrap();
         Arc::new(Self { world: Arc::clone(&stage.world), net, applications: Mutex::default() })
     }

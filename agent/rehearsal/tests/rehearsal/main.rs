@@ -26,7 +26,7 @@ fn play(options: &Options) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let stage = Stage::simulated(options, Timeline::default()).await.unwrap();
-        run(options, &stage, Double::new(&stage), None).await.unwrap()
+        run(options, &stage, Double::on(&stage), None).await.unwrap()
     })
 }
 
@@ -119,7 +119,7 @@ fn an_agent_that_returns_before_the_last_deployment_is_found_out() {
 #[tokio::test(start_paused = true)]
 async fn a_second_group_on_the_instance_does_not_change_which_release_starts() {
     let stage = Stage::simulated(&options(), Timeline::default()).await.unwrap();
-    let (seat, crew) = (stage.world.seats[0].clone(), Double::new(&stage));
+    let (seat, crew) = (stage.world.seats[0].clone(), Double::on(&stage));
     let (world, net) = (Arc::clone(&stage.world), Arc::clone(&stage.net));
     let services = Services::new(seat.clone(), world, Arc::clone(&crew), net, "v1".to_owned(), Duration::ZERO);
     let host = HostAgent::new(seat, Arc::clone(&stage.world), crew, services.clone());
@@ -134,10 +134,9 @@ async fn a_second_group_on_the_instance_does_not_change_which_release_starts() {
         group: group(name),
         revision: Arc::new(revision),
     };
-    for (order, expected) in [
-        (order("sidecar", Bundle::sidecar().unwrap()), "v1"),
-        (order("sample", Bundle::sample().unwrap()), "v2"),
-    ] {
+    for (order, expected) in
+        [(order("sidecar", Bundle::sidecar().unwrap()), "v1"), (order("sample", Bundle::sample().unwrap()), "v2")]
+    {
         host.preinstall(&order).await.unwrap();
         services.stop().await.unwrap();
         services.start().await.unwrap();
