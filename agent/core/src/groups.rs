@@ -88,9 +88,6 @@ impl Groups {
         observation: Observation,
     ) -> Vec<Target> {
         let seen = self.seen.entry(group.clone()).or_default();
-        if asked < seen.stale_before {
-            return Vec::new();
-        }
         let mut draining_since = BTreeMap::new();
         let mut put_back = Vec::new();
         for (target, state) in &observation.own {

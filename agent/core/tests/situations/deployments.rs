@@ -3,7 +3,7 @@
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::memory::Ending;
 use pitcrew_core::settings::Settings;
-use pitcrew_core::wire::{DeploymentState, FailureKind, Owner, Verdict};
+use pitcrew_core::wire::{Action, DeploymentState, FailureKind, Owner, Verdict};
 
 use crate::stage::{Api, Stage, assert_done, assert_says, secs};
 
@@ -142,6 +142,19 @@ fn a_late_hook_of_an_ended_deployment_moves_nothing() {
     }
     assert_eq!(stage.ports_in("web"), [8080]);
     assert!(stage.memory().leases.is_empty());
+}
+
+#[test]
+fn a_deployment_whose_hooks_come_and_wait_is_not_asked_about() {
+    let mut stage = Stage::new().group("web", &[8080]).delay(secs(120)).running();
+    stage.connections.insert(8080, None);
+    assert_done(&stage.run("d-1", E::BeforeInstall));
+    for event in [E::AfterInstall, E::ApplicationStart, E::ValidateService] {
+        stage.pass(secs(25));
+        assert_done(&stage.run("d-1", event));
+    }
+    let asked = stage.actions.iter().any(|(_, action)| matches!(action, Action::LearnDeployment { .. }));
+    assert!(!asked, "it was never silent for 30 s");
 }
 
 #[test]

@@ -71,10 +71,10 @@ fn a_deregister_call_whose_answer_was_lost_is_settled_before_it_is_forgotten() {
 
 #[test]
 fn a_register_call_whose_answer_was_lost_does_not_put_a_replaced_application_into_traffic_unseen() {
-    let mut stage = Stage::new().group("web", &[8080]).running();
+    let mut stage = Stage::new().group("web", &[8080]).delay(secs(3)).running();
     assert_done(&stage.run("d-1", E::BeforeInstall));
-    stage.trouble(Api::Register, 1, Trouble::AnswerLost { answer: secs(1), effect: secs(15) });
-    stage.fail(Api::Deregister, 6, FailureKind::Throttled);
+    stage.trouble(Api::Register, 1, Trouble::AnswerLost { answer: secs(1), effect: secs(27) });
+    stage.fail(Api::Deregister, 8, FailureKind::Throttled);
     let first = stage.hook("d-1", E::ValidateService);
     stage.pass(secs(2));
     assert_eq!(stage.memory().taken_out[&"web".into()].latest, Change::Registering);
@@ -158,6 +158,16 @@ fn an_instance_that_is_left_alone_asks_little() {
 }
 
 #[test]
+fn what_has_drained_is_not_counted_any_more() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    assert_done(&stage.run("d-1", E::BeforeInstall));
+    let before = stage.actions.len();
+    stage.pass(secs(280));
+    let asked = stage.actions.len() - before;
+    assert!(asked <= 70, "{asked} calls while nothing happens");
+}
+
+#[test]
 fn a_return_that_began_before_a_restart_is_finished_after_it() {
     let mut stage = Stage::new().group("web", &[8080]).running();
     assert_done(&stage.run("d-1", E::BeforeInstall));
@@ -209,8 +219,9 @@ fn a_look_that_is_older_than_the_return_does_not_hide_it_from_the_next_deploymen
     assert_eq!(stage.ports_in("web"), [8080], "though no look shows it");
     let second = stage.hook("d-2", E::BeforeInstall);
     assert_done(&stage.wait(first).1);
-    stage.pass(secs(3));
+    stage.pass(secs(1));
     assert_eq!(stage.answer(second), None);
+    assert!(stage.ports_in("web").is_empty(), "taken out again at once, without waiting for a look that shows it");
     stage.looks_catch_up();
     assert_done(&stage.wait(second).1);
     assert!(stage.ports_in("web").is_empty());
