@@ -176,13 +176,24 @@ impl Core {
             self.advice = None;
         }
         let Some(leaving) = &mut self.memory.leaving else { return };
-        if self.settings.return_when_withdrawn {
-            leaving.notices.retain(|seen| seen != notice);
-            if leaving.notices.is_empty() {
-                self.memory.leaving = None;
-                self.scripts_ended = false;
-                self.said.clear();
-            }
+        if !self.settings.return_when_withdrawn {
+            return;
+        }
+        leaving.notices.retain(|seen| seen != notice);
+        let deadlines = leaving.notices.iter().map(|notice| deadline(&self.settings, leaving.since, notice));
+        match deadlines.min() {
+            Some(deadline) => leaving.deadline = deadline,
+            None => self.stay(),
+        }
+    }
+
+    /// What was said, or is being said, of an end that does not come is no word of the next one.
+    fn stay(&mut self) {
+        self.memory.leaving = None;
+        self.scripts_ended = false;
+        self.said.clear();
+        for ask in [Ask::Scripts, Ask::RemoveTags, Ask::Release] {
+            self.asks.forget(&ask);
         }
     }
 

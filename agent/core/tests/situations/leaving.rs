@@ -237,3 +237,39 @@ fn a_script_that_ended_is_remembered_over_a_restart_and_one_that_failed_is_said(
     stage.pass(secs(10));
     assert_says(stage.announced.last().unwrap(), "but drain.d/20-tell exited 3 after 1 s");
 }
+
+#[test]
+fn what_was_under_way_when_a_notice_was_withdrawn_does_not_count_for_the_next_one() {
+    let settings = Settings { return_when_withdrawn: true, remove_tags: true, ..settings() };
+    for step in [Step::Scripts, Step::Tags, Step::Release] {
+        let mut stage = Stage::with(settings.clone()).group("web", &[8080]).running();
+        let notice = stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+        while stage.memory().leaving.as_ref().unwrap().stage != step {
+            stage.pass(Duration::from_millis(10));
+        }
+        stage.withdraw(notice);
+        stage.pass(secs(60));
+        let asked = stage.actions.len();
+        stage.notice(NoticeKind::SpotStop, Some(secs(120)));
+        stage.pass(secs(60));
+        let said = |wanted: &Action| {
+            let kind = std::mem::discriminant(wanted);
+            stage.actions[asked..].iter().filter(|(_, action)| std::mem::discriminant(action) == kind).count()
+        };
+        assert_eq!(said(&Action::RemoveTags), 1, "{step:?}");
+        assert_eq!(said(&Action::Release { why: NoticeKind::SpotStop }), 1, "{step:?}");
+        let scripts = Action::RunDrainScripts { why: NoticeKind::SpotStop, until: stage.now().at, ended: Vec::new() };
+        assert_eq!(said(&scripts), 1, "{step:?}");
+    }
+}
+
+#[test]
+fn of_two_notices_the_one_that_stands_names_the_end() {
+    let settings = Settings { return_when_withdrawn: true, ..settings() };
+    let mut stage = Stage::with(settings).group("web", &[8080]).running();
+    let sooner = stage.notice(NoticeKind::Scheduled, Some(secs(60)));
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    assert_eq!(stage.view().leaving_in_ms, Some(60_000));
+    stage.withdraw(sooner);
+    assert_eq!(stage.view().leaving_in_ms, Some(120_000));
+}
