@@ -13,7 +13,8 @@ use bytes::Bytes;
 use http::Request;
 use pitcrew::config::Aws;
 use pitcrew::doors::TokioClock;
-use pitcrew::effect::{Balancer, aws};
+use pitcrew::effect::tags::Owner;
+use pitcrew::effect::{Balancer, Tags, aws};
 use pitcrew_core::ids::TargetGroupArn;
 use pitcrew_core::time::{Instant, Now, WallTime};
 use scripted::{Outcome, Scripted, Seen, answer};
@@ -63,15 +64,19 @@ fn script(request: &Request<Bytes>) -> Outcome {
     }
 }
 
+fn doors(transport: &Arc<Scripted>) -> aws::Doors {
+    // 2026-11-23T00:00:00Z
+    let start = Now { at: Instant(1_000), wall: WallTime(1_795_392_000_000) };
+    aws::Doors { transport: transport.clone(), clock: Arc::new(TokioClock::starting_at(start)) }
+}
+
 /// The requests that one observation makes.
 async fn observe(settings: Aws) -> Vec<Seen> {
     let transport = Scripted::new(|request| {
         let outcome = script(&request);
         async move { outcome }
     });
-    // 2026-11-23T00:00:00Z
-    let start = Now { at: Instant(1_000), wall: WallTime(1_795_392_000_000) };
-    let doors = aws::Doors { transport: transport.clone(), clock: Arc::new(TokioClock::starting_at(start)) };
+    let doors = doors(&transport);
     let config = aws::from_host(&settings, Some("eu-central-1"), &doors).await;
     assert_eq!(transport.seen().len(), 0, "nothing is asked before there is a reason");
     let group = TargetGroupArn::new("arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/web/1");
@@ -100,6 +105,24 @@ async fn endpoints_and_keys_of_the_environment_are_used() {
         let seen = observe(settings()).await;
         assert_eq!(seen[0].uri, "http://127.0.0.1:4566/");
         assert!(signature(&seen[0]).contains("Credential=AKIDENV/20261123/eu-central-1/elasticloadbalancing/"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_are_asked_for_where_the_environment_says_as_by_the_sdk() {
+    let here = "http://127.0.0.1:4566/ec2";
+    let service = ("AWS_ENDPOINT_URL_EC2", here);
+    let environments: [&[_]; 2] =
+        [&[ID, SECRET, service, ("AWS_ENDPOINT_URL", "http://other")], &[ID, SECRET, ("AWS_ENDPOINT_URL", here)]];
+    if is_alone_with("tags_are_asked_for_where_the_environment_says_as_by_the_sdk", &environments) {
+        let transport = Scripted::new(|_| async { answer(200, "<r/>") });
+        let doors = doors(&transport);
+        let config = aws::from_host(&settings(), Some("eu-central-1"), &doors).await;
+        let owner = Owner { partition: "aws", account: "1", domain: "amazonaws.com" };
+        Tags::new(config, doors, "i-1".into(), &owner).delete(&["deploy".to_owned()]).await.unwrap();
+        let seen = transport.seen();
+        assert_eq!(seen[0].uri, "http://127.0.0.1:4566/ec2/");
+        assert!(signature(&seen[0]).contains("Credential=AKIDENV/20261123/eu-central-1/ec2/"));
     }
 }
 

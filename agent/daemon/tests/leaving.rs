@@ -139,7 +139,7 @@ async fn ec2_is_asked_at_its_regional_address() {
 }
 
 /// Auto Scaling, with the instance in this state and these hooks.
-fn auto_scaling(state: Option<&'static str>, hooks: &'static [(&'static str, &'static str)]) -> Arc<Scripted> {
+fn auto_scaling(state: Option<&'static str>, hooks: Hooks) -> Arc<Scripted> {
     by_form(move |form| {
         let xml = |action: &str, result: String| {
             answer(
@@ -182,7 +182,10 @@ fn actions(transport: &Scripted) -> Vec<String> {
     transport.forms().iter().map(|form| form["Action"].clone()).collect()
 }
 
-const HOOKS: &[(&str, &str)] = &[("born", "LAUNCHING"), ("drain", "TERMINATING")];
+/// Lifecycle hooks, by name and transition.
+type Hooks = &'static [(&'static str, &'static str)];
+
+const HOOKS: Hooks = &[("born", "LAUNCHING"), ("drain", "TERMINATING")];
 
 #[tokio::test(start_paused = true)]
 async fn the_hook_that_waits_is_told_to_go_on() {
@@ -206,7 +209,7 @@ async fn the_hook_that_waits_is_told_to_go_on() {
 
 #[tokio::test(start_paused = true)]
 async fn where_nobody_waits_nobody_is_told() {
-    let quiet: [(Option<&str>, &'static [(&str, &str)]); 4] = [
+    let quiet: [(Option<&str>, Hooks); 4] = [
         (None, HOOKS),
         (Some("Terminating:Proceed"), HOOKS),
         (Some("Terminating:Wait"), &[("born", "LAUNCHING")]),
@@ -232,7 +235,7 @@ async fn a_group_that_does_not_wait_yet_is_asked_again() {
 
 #[tokio::test(start_paused = true)]
 async fn of_several_hooks_ours_must_be_named() {
-    const SEVERAL: &[(&str, &str)] = &[("backup", "TERMINATING"), ("drain", "TERMINATING")];
+    const SEVERAL: Hooks = &[("backup", "TERMINATING"), ("drain", "TERMINATING")];
     let transport = auto_scaling(Some("Terminating:Wait"), SEVERAL);
     let failure = release(&transport, None).release(NoticeKind::AutoScaling).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Invalid);

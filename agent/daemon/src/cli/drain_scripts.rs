@@ -6,9 +6,9 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{call, complain, exit};
-use crate::config::{Log, LogFormat, LogLevel};
+use crate::config::{DRAIN_D, Log, LogFormat, LogLevel};
 use crate::doors::SystemClock;
-use crate::effect::scripts::{DIRECTORY, Runner, Trust, serve};
+use crate::effect::scripts::{Runner, Trust, serve};
 use crate::report::log;
 
 /// Where the agent puts its request, below its runtime directory.
@@ -27,7 +27,7 @@ pub(super) struct DrainScriptsArgs {
     #[arg(long, value_name = "FILE", default_value = REPORT)]
     report: PathBuf,
     /// Where the scripts are: they and every directory above them must belong to root, and nobody else may write them
-    #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
+    #[arg(long, value_name = "DIR", default_value = DRAIN_D)]
     directory: PathBuf,
 }
 

@@ -8,14 +8,13 @@ use http::Uri;
 use pitcrew_core::settings::{OnAdvice, OnNotice, Settings as Core};
 
 use super::Settings;
-use super::leave::{Commands, Leave, RunScripts, Scheduled, StopWord, TagKey, Webhook};
+use super::leave::{Commands, DRAIN_D, Leave, RunScripts, Scheduled, StopWord, TagKey, Webhook};
 use super::origin::{Chosen, Origin};
 use super::probe::{self, ProbeKeys};
 use super::read::{Reader, Table};
 use super::settings::{Aws, Imds, Log, LogFormat, LogLevel};
 use super::show::Row;
 use super::value::{OnWithdrawn, Period, TargetGroup, TrafficOwner, Value};
-use crate::effect::scripts::DIRECTORY;
 
 macro_rules! sections {
     ($($name:literal $section:ident: $Section:ident {
@@ -142,7 +141,7 @@ sections! {
         on_stop: StopWord = StopWord::Leave,
         stop_budget: Period = Period(Duration::from_secs(85)),
         scheduled: Scheduled = Scheduled::default(),
-        scripts: PathBuf = PathBuf::from(DIRECTORY),
+        scripts: PathBuf = PathBuf::from(DRAIN_D),
         run_scripts: RunScripts = RunScripts::Unit,
         remove_tags: Vec<TagKey> = Vec::new(),
         lifecycle_hook: Option<String> = None,

@@ -11,6 +11,9 @@ use toml::de::{DeTable, DeValue};
 use super::template::Template;
 use super::value::{Value, expected, word};
 
+/// Where the operator's scripts lie when nobody says otherwise.
+pub const DRAIN_D: &str = "/etc/pitcrew/drain.d";
+
 /// The codes of scheduled events, as EC2 writes them.
 const CODES: [&str; 5] =
     ["instance-reboot", "system-reboot", "system-maintenance", "instance-retirement", "instance-stop"];

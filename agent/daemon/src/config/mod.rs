@@ -22,7 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use keys::Merged;
-pub use leave::{Address, Commands, Credential, Lead, Leave, OnStop, RunScripts, Scheduled, Webhook};
+pub use leave::{Address, Commands, Credential, DRAIN_D, Lead, Leave, OnStop, RunScripts, Scheduled, Webhook};
 pub use origin::Complaint;
 pub use settings::{Aws, Check, Imds, Log, LogFormat, LogLevel, Probe, Settings, Statuses};
 pub use template::{Fill, Template};

@@ -7,5 +7,6 @@
 
 mod agent;
 mod effects;
+mod leaving;
 mod metadata;
 mod server;

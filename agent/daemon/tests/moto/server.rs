@@ -42,6 +42,7 @@ pub(crate) struct Instances {
 }
 
 /// Keys of a user whom IAM knows.
+#[derive(Clone)]
 pub(crate) struct Keys {
     pub(crate) id: String,
     pub(crate) secret: String,
@@ -83,6 +84,7 @@ impl Moto {
     /// Sets the scene by the raw API: what the effects do not do.
     pub(crate) async fn call(&self, service: &str, action: &str, parameters: &[(&str, &str)]) -> String {
         let version = match service {
+            "autoscaling" => "2011-01-01",
             "ec2" => "2016-11-15",
             "elasticloadbalancing" => "2015-12-01",
             "iam" => "2010-05-08",

@@ -16,9 +16,6 @@ pub use runner::Runner;
 pub use trust::Trust;
 pub use unit::{UnitScripts, serve};
 
-/// Where the operator's scripts lie, unless the configuration says otherwise.
-pub const DIRECTORY: &str = "/etc/pitcrew/drain.d";
-
 /// Runs `drain.d`, here or elsewhere.
 pub trait DrainScripts: Send + Sync {
     /// Runs what `order` leaves to run: an [`Event::DrainScriptEnded`] for each, then [`Event::DrainScriptsEnded`],
