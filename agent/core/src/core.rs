@@ -114,7 +114,8 @@ impl Core {
             Event::GroupsDiscovered { answer } => {
                 let asked = self.asks.answered(&Ask::Discover, now.at, answer.as_ref().err());
                 if let (Some(asked), Ok(groups)) = (asked, answer) {
-                    self.groups.discovered(asked, groups);
+                    let out_since = (!self.wanted.is_in()).then_some(self.wanted_since);
+                    self.groups.discovered(asked, groups, out_since);
                 }
             }
             Event::GroupObserved { group, answer } => {

@@ -74,9 +74,15 @@ impl Groups {
         self.seen.entry(group.clone()).or_default().stale_before = at;
     }
 
-    pub(crate) fn discovered(&mut self, asked: Instant, groups: Vec<GroupFacts>) {
+    /// Takes in which groups hold this instance. One that was found after `out_since`, when this instance was to be out,
+    /// and holds it no more is kept in view: whoever took the instance out may put it back.
+    pub(crate) fn discovered(&mut self, asked: Instant, groups: Vec<GroupFacts>, out_since: Option<Instant>) {
+        let found_while_out = self.discovered.zip(out_since).is_some_and(|(found, since)| found >= since);
+        if !found_while_out {
+            self.facts.clear();
+        }
         self.discovered = Some(asked);
-        self.facts = groups.into_iter().map(|facts| (facts.arn.clone(), facts)).collect();
+        self.facts.extend(groups.into_iter().map(|facts| (facts.arn.clone(), facts)));
     }
 
     /// Takes an observation in; returns the targets that were out and are registered again.

@@ -16,7 +16,7 @@ use crate::wire::{Action, Failure, FailureKind, GroupFacts, Observation, Target,
 pub(crate) const LOOK_SOON: Duration = Duration::from_millis(500);
 /// While a change takes its time.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// While a drain goes on: only to notice a target that somebody else puts back.
+/// While a drain goes on, or the end is near: only to notice a target that somebody else puts back.
 const LOOK_WHILE_DRAINING: Duration = Duration::from_secs(5);
 /// While nothing is wanted but what is.
 const LOOK_IDLE: Duration = Duration::from_secs(60);
@@ -95,7 +95,9 @@ impl Core {
         } else if !registered.is_empty() {
             self.deregister(now, group, registered, actions);
         } else {
-            let every = if is_unsettled || !draining.is_empty() { LOOK_WHILE_DRAINING } else { LOOK_IDLE };
+            // A leaving instance that is put back is lost with its requests: nobody waits for it to drain again.
+            let watched = is_unsettled || !draining.is_empty() || self.memory.leaving.is_some();
+            let every = if watched { LOOK_WHILE_DRAINING } else { LOOK_IDLE };
             self.look(now, group, every, actions);
         }
         draining

@@ -51,6 +51,23 @@ fn a_leaving_instance_takes_even_the_last_healthy_target_out() {
 }
 
 #[test]
+fn a_leaving_instance_that_codedeploy_took_out_and_puts_back_is_taken_out_within_seconds() {
+    let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
+    let mut stage = Stage::with(settings).group("web", &[8080]).running();
+    assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    stage.take_away("web", 8080);
+    stage.pass(secs(2));
+    // Looked for anew, the group holds this instance no more.
+    assert_done(&stage.run("d-1", E::AfterBlockTraffic));
+    stage.pass(secs(60));
+    stage.put_back("web", 8080);
+    stage.pass(secs(6));
+    assert!(stage.ports_in("web").is_empty());
+    assert_eq!(stage.registered(), 0);
+}
+
+#[test]
 fn a_drain_that_does_not_fit_is_cut_short_and_said() {
     let mut stage = Stage::new().group("web", &[8080]).running();
     stage.connections.insert(8080, Some(1));
