@@ -53,11 +53,11 @@ fn a_leaving_instance_takes_even_the_last_healthy_target_out() {
 #[test]
 fn a_leaving_instance_that_codedeploy_took_out_and_puts_back_is_taken_out_within_seconds() {
     let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
-    let mut stage = Stage::with(settings).group("web", &[8080]).running();
+    let mut stage = Stage::with(settings).group("web", &[8080]).delay(secs(20)).running();
     assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+    stage.drain_away("web", 8080);
     stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
-    stage.take_away("web", 8080);
-    stage.pass(secs(2));
+    stage.pass(secs(30));
     // Looked for anew, the group holds this instance no more.
     assert_done(&stage.run("d-1", E::AfterBlockTraffic));
     stage.pass(secs(60));

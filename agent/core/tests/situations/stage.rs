@@ -226,6 +226,12 @@ impl Stage {
         self.at(group).registrations.remove(&target(port));
     }
 
+    /// The same, and the group still shows the target while it drains.
+    pub(crate) fn drain_away(&mut self, group: &str, port: u16) {
+        let until = self.now + self.at(group).delay.as_millis() as u64;
+        self.at(group).registrations.insert(target(port), Registration::Draining { until });
+    }
+
     pub(crate) fn trouble(&mut self, api: Api, times: u32, trouble: Trouble) {
         self.troubles.insert(api, (times, trouble));
     }
