@@ -1,0 +1,218 @@
+//! What Pitcrew costs, beside the AWS CLI in the same world and the same run. Nothing is asserted about time.
+//!
+//!     cargo bench -p pitcrew-tests --bench cost [-- --json]
+//!
+//! Needs python3-venv, and PyPI once, for the AWS CLI; and a machine with little else to do. Measures the `pitcrew` of
+//! the release profile, which it builds, or the one named by `PITCREW_BIN`: the resident set of packages is that of
+//! `cargo build --profile dist`. `BENCH_SECONDS` (60) is how long agents idle, `BENCH_CALLS` (200) how many hooks are
+//! called. Ledgers lie below `TMPDIR`, and what its disk takes for a sync is in the wall time of hooks.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot be made is not printed")]
+
+mod aws_cli;
+mod process;
+mod relay;
+mod report;
+mod stopwatch;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use aws_cli::AwsCli;
+use report::{Report, Table};
+use stopwatch::{Call, Series};
+use world::{Agent, World};
+
+/// Connections that the start left open are closed after 20 s; then an agent idles.
+const SETTLED: Duration = Duration::from_secs(25);
+/// Calls of the AWS CLI, each.
+const CLI_CALLS: usize = 10;
+/// Times that an operator takes the instance out and in.
+const PAIRS: usize = 3;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if stopwatch::is_wanted(&arguments) {
+        return stopwatch::main();
+    }
+    let pitcrew = binary();
+    let aws_cli = AwsCli::installed();
+    let world = World::up(&pitcrew);
+    let idle_for = Duration::from_secs(number("BENCH_SECONDS", 60));
+    let hooks = usize::try_from(number("BENCH_CALLS", 200)).unwrap();
+
+    let shipped = Agent::start(&pitcrew, &world, 2, "");
+    let probing = Agent::start(&pitcrew, &world, 1, &probe(&world));
+    let mut report = Report::of(&pitcrew);
+    let idle = idle(&[("as shipped", &shipped), ("with an HTTP probe every 2 s", &probing)], idle_for);
+    drop(shipped);
+    let (calls, call_ratios) = calls(&probing, &aws_cli, &world, hooks);
+    let (pairs, pair_ratio) = pairs(&probing, &aws_cli, &world);
+    report.ratios.extend(call_ratios);
+    report.ratios.push(pair_ratio);
+    report.tables.extend([calls, pairs, idle]);
+    if arguments.iter().any(|argument| argument == "--json") {
+        println!("{:#}", report.json());
+    } else {
+        print!("{report}");
+    }
+}
+
+/// The agent while nothing happens: what every instance pays all day.
+fn idle(agents: &[(&'static str, &Agent)], lasting: Duration) -> Table {
+    explain(&format!("agents idle for {} s", (SETTLED + lasting).as_secs()));
+    sleep(SETTLED);
+    let before: Vec<_> = agents.iter().map(|(_, agent)| (agent.usage(), agent.metadata.requests())).collect();
+    sleep(lasting);
+    let mut table = Table::new(
+        format!("the agent idle for {} s", lasting.as_secs()),
+        &[
+            "rss_mib",
+            "rss_anon_mib",
+            "cpu_s_per_hour",
+            "wake_ups_per_s",
+            "preempted_per_s",
+            "imds_requests_per_min",
+            "threads",
+        ],
+    );
+    for ((name, agent), (usage, requests)) in agents.iter().zip(before) {
+        let now = agent.usage();
+        let seconds = lasting.as_secs_f64();
+        table.row(
+            name,
+            [
+                mib(now.resident),
+                mib(now.anonymous),
+                (now.cpu - usage.cpu).as_secs_f64() * 3600.0 / seconds,
+                count(now.woken - usage.woken) / seconds,
+                count(now.preempted - usage.preempted) / seconds,
+                count(agent.metadata.requests() - requests) * 60.0 / seconds,
+                count(now.threads),
+            ],
+        );
+    }
+    table
+}
+
+/// A hook call with nothing to wait for, beside one call of the AWS CLI of each kind that a hook replaces.
+fn calls(agent: &Agent, aws_cli: &AwsCli, world: &World, hooks: usize) -> (Table, Vec<String>) {
+    explain(&format!("a deployment opens, {hooks} hooks are called, the AWS CLI makes {} calls", 3 * CLI_CALLS));
+    agent.calls(&agent.hook("BeforeInstall"));
+    let (before, asked) = (agent.usage(), world.requests());
+    let hook = Series::run(&[agent.hook("AfterInstall")], hooks);
+    let (after, asked) = (agent.usage(), world.requests() - asked);
+    agent.calls(&agent.hook("ValidateService"));
+
+    let title = format!("a hook call with nothing to wait for ({hooks} × AfterInstall), beside the AWS CLI");
+    let mut table = Table::new(title, &["wall_min_ms", "wall_median_ms", "wall_p99_ms", "cpu_ms", "rss_mib"]);
+    let mut add = |name: &str, series: &Series| {
+        let wall = [series.wall(0.0), series.wall(0.5), series.wall(0.99)];
+        let [least, median, most] = wall.map(milliseconds);
+        table.row(name, [least, median, most, milliseconds(series.cpu()), mib(series.resident)]);
+    };
+    add("pitcrew hook", &hook);
+    add("(a program that does nothing: true)", &Series::run(&[Call::new(Path::new("true"))], hooks));
+    let cli = aws_cli.each(world).map(|(name, call)| (name, Series::run(&[call], CLI_CALLS)));
+    for (name, series) in &cli {
+        add(name, series);
+    }
+    let in_agent = (after.cpu - before.cpu).div_f64(count(hooks));
+    table.note(format!(
+        "in the agent, its polls included: {:.2} ms of CPU for each hook; {:.2} requests to AWS for each",
+        milliseconds(in_agent),
+        count(asked) / count(hooks),
+    ));
+
+    let whole = hook.cpu() + in_agent;
+    let [(_, describe), ..] = &cli;
+    let all_cpu: Duration = cli.iter().map(|(_, series)| series.cpu()).sum();
+    let all_wall: Duration = cli.iter().map(|(_, series)| series.wall(0.5)).sum();
+    let ratio = |what: &str, cpu: Duration, wall: Duration| {
+        format!(
+            "one hook call (agent's share included) : {what}   CPU 1 : {:.0}   wall 1 : {:.0}",
+            cpu.div_duration_f64(whole),
+            wall.div_duration_f64(hook.wall(0.5)),
+        )
+    };
+    let ratios = vec![
+        ratio("one describe by the AWS CLI", describe.cpu(), describe.wall(0.5)),
+        ratio("describe, deregister, register by the AWS CLI", all_cpu, all_wall),
+    ];
+    (table, ratios)
+}
+
+/// Out of traffic and back in: the agent's part with all its waiting, beside a script of the AWS CLI that waits for nothing.
+fn pairs(agent: &Agent, aws_cli: &AwsCli, world: &World) -> (Table, String) {
+    explain(&format!("the instance goes out and in {PAIRS} times"));
+    let (before, asked) = (agent.usage(), world.requests());
+    let both = Series::run(&[agent.call(&["out"]), agent.call(&["in"])], PAIRS);
+    let (after, asked) = (agent.usage(), world.requests() - asked);
+    let script = Series::run(&aws_cli.script(world), PAIRS);
+
+    let mut table = Table::new("out of traffic and back in", &["wall_median_ms", "cpu_ms", "requests_to_aws"]);
+    let agent_cpu = (after.cpu - before.cpu).div_f64(count(PAIRS));
+    let each = count(asked) / count(PAIRS);
+    let wall = milliseconds(both.wall(0.5));
+    let ours = both.cpu() + agent_cpu;
+    table.row("pitcrew out, pitcrew in, and the agent: drained and healthy again", [wall, milliseconds(ours), each]);
+    table.row("  of it in the agent, its polls included", [f64::NAN, milliseconds(agent_cpu), f64::NAN]);
+    let wall = milliseconds(script.wall(0.5));
+    let calls = count(aws_cli.script(world).len());
+    table.row(
+        "aws deregister, describe, register, describe: waits for nothing",
+        [wall, milliseconds(script.cpu()), calls],
+    );
+    let ratio = format!(
+        "out and in, all waiting included : four calls of the AWS CLI, none waited for   CPU 1 : {:.0}",
+        script.cpu().div_duration_f64(ours)
+    );
+    (table, ratio)
+}
+
+/// The release binary beside this one, built now, or the one that is named.
+fn binary() -> PathBuf {
+    if let Some(named) = std::env::var_os("PITCREW_BIN") {
+        return std::fs::canonicalize(&named).unwrap_or_else(|error| panic!("PITCREW_BIN {named:?}: {error}"));
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo).args(["build", "--release", "--bin", "pitcrew"]).status().unwrap();
+    assert!(built.success(), "pitcrew cannot be built");
+    // This program is <target>/release/deps/cost-….
+    let deps = std::env::current_exe().unwrap();
+    deps.parent().and_then(Path::parent).unwrap().join("pitcrew")
+}
+
+/// What the README has an operator configure.
+fn probe(world: &World) -> String {
+    format!("[[health.probe]]\nname = 'app'\nhttp = 'http://{}/health'\n", world.application(1))
+}
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |value| {
+        value.parse().unwrap_or_else(|_| panic!("{variable} must be a whole number, not `{value}`"))
+    })
+}
+
+/// Says on stderr what takes so long.
+fn explain(what: &str) {
+    eprintln!("… {what}");
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+fn mib(bytes: u64) -> f64 {
+    count(bytes) / (1024.0 * 1024.0)
+}
+
+/// Exact below 2^53, which nothing here reaches.
+fn count(number: impl TryInto<u64>) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "see above")]
+    let count = number.try_into().unwrap_or_else(|_| panic!("a count is not negative")) as f64;
+    count
+}
