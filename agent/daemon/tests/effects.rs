@@ -169,6 +169,25 @@ async fn without_a_list_every_group_that_holds_the_instance_is_found_over_all_pa
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_throttled_question_is_asked_again_without_losing_the_discovery() {
+    let asked = std::sync::Mutex::new(std::collections::BTreeMap::<String, u32>::new());
+    let transport = balancing(move |form| {
+        let mut asked = asked.lock().unwrap();
+        let times = asked.entry(form["Action"].clone()).or_default();
+        *times += 1;
+        match (form["Action"].as_str(), *times) {
+            (_, 1 | 2) => refusal(400, "Throttling", "Rate exceeded"),
+            ("DescribeTargetGroups", _) => groups(&group("web", "instance"), None),
+            ("DescribeTargetHealth", _) => health(&target(ME, 80, "healthy", "")),
+            ("DescribeTargetGroupAttributes", _) => delay(60),
+            (other, _) => panic!("asked for {other}"),
+        }
+    });
+    assert_eq!(balancer(&transport).discover(&[]).await, Ok(vec![facts("web", 60)]));
+    assert_eq!(transport.forms().len(), 9, "three of each, and none twice as often");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_group_that_does_not_exist_is_named_with_the_setting_that_names_it() {
     let transport = always(|| refusal(400, "TargetGroupNotFound", "One or more target groups not found"));
     let failure = balancer(&transport).discover(&["wbe".to_owned()]).await.unwrap_err();

@@ -13,6 +13,10 @@ use super::{Asked, OwnIds, health, named};
 /// Enough to look through a hundred groups in a few seconds, too few to spend a fleet's share of the API's rate.
 const AT_A_TIME: usize = 4;
 
+/// Together these are patient for about three seconds, which outlasts a burst of a fleet's calls.
+const TRIES: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
 /// What a group has that says nothing of its own.
 const DEFAULT_DELAY: Duration = Duration::from_secs(300);
 
@@ -22,9 +26,9 @@ pub(super) async fn discover(client: &Client, own: &OwnIds, wanted: &[String]) -
     let groups = if wanted.is_empty() {
         holding(client, own).await?
     } else {
-        some_at_a_time(wanted.iter().map(|name| one(client, name)).collect()).await?
+        some_at_a_time(wanted.iter().map(|name| patiently(|| one(client, name))).collect()).await?
     };
-    let questions = groups.into_iter().map(|arn| facts(client, arn)).collect();
+    let questions = groups.iter().map(|arn| patiently(|| facts(client, arn.clone()))).collect();
     let mut facts = some_at_a_time(questions).await?;
     facts.sort_by(|a, b| a.arn.cmp(&b.arn));
     facts.dedup_by(|a, b| a.arn == b.arn);
@@ -59,7 +63,7 @@ async fn one(client: &Client, name: &str) -> Result<TargetGroupArn, Failure> {
 /// Every group of the region that holds this instance.
 async fn holding(client: &Client, own: &OwnIds) -> Result<Vec<TargetGroupArn>, Failure> {
     let groups = all(client).await?;
-    let questions = groups.into_iter().map(|arn| if_holding(client, own, arn)).collect();
+    let questions = groups.iter().map(|arn| patiently(|| if_holding(client, own, arn.clone()))).collect();
     let found = some_at_a_time(questions).await?;
     Ok(found.into_iter().flatten().collect())
 }
@@ -86,13 +90,34 @@ async fn some_at_a_time<T>(questions: Vec<impl Future<Output = Result<T, Failure
     stream::iter(questions).buffered(AT_A_TIME).try_collect().await
 }
 
+/// One question of many: asked again where the answer may be another one in a moment, so that a whole discovery is not
+/// lost to one of its calls. What still fails then is the core's to repeat.
+async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..TRIES {
+        match ask().await {
+            Err(failure) if failure.kind.is_transient() => {}
+            answer => return answer,
+        }
+        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        pause *= 2;
+    }
+    ask().await
+}
+
 async fn all(client: &Client) -> Result<Vec<TargetGroupArn>, Failure> {
     let asked = Asked { permission: DESCRIBE_GROUPS, object: "the region's target groups", resource: "*" };
     let mut found = Vec::new();
     let mut marker = None;
     loop {
-        let request = client.describe_target_groups().set_marker(marker);
-        let page = request.send().await.map_err(|error| asked.explain(&error))?;
+        let page = patiently(|| async {
+            let request = client.describe_target_groups().set_marker(marker.clone());
+            request.send().await.map_err(|error| asked.explain(&error))
+        });
+        let page = page.await?;
         let usable = page.target_groups().iter().filter(|group| can_hold_instances(group));
         found.extend(usable.filter_map(TargetGroup::target_group_arn).map(TargetGroupArn::new));
         marker = page.next_marker.filter(|marker| !marker.is_empty());
