@@ -49,7 +49,14 @@ impl ReqwestTransport {
 }
 
 fn build(builder: ClientBuilder) -> Result<Client, ::reqwest::Error> {
-    builder.redirect(redirect::Policy::none()).pool_idle_timeout(IDLE).pool_max_idle_per_host(2).build()
+    builder
+        .redirect(redirect::Policy::none())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(2)
+        // Every request has its own timeout, and idle connections are closed soon: the kernel need not ask after them.
+        .tcp_keepalive(None)
+        .tcp_user_timeout(None)
+        .build()
 }
 
 impl Transport for ReqwestTransport {
