@@ -19,6 +19,7 @@ const UNIT: &[u8] = b"codedeploy-agent.service";
 const CONFIG_FILE: &[u8] = b"/etc/codedeploy-agent/conf/codedeployagent.yml";
 
 /// Has the agent run with the configuration that was asked for.
+#[inline(never)]
 pub(crate) fn start(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
     let is_configured = configure(machine)?;
     if !unit::exists(machine, UNIT) {
@@ -41,7 +42,7 @@ fn configure(machine: &mut Machine<'_>) -> Result<bool, Failure> {
         return Ok(true);
     }
     file::make_way(path);
-    file::replace(path, wanted.bytes()).ok_or(Failure::Disk)?;
+    file::write(path, wanted.bytes()).ok_or(Failure::Disk)?;
     Ok(false)
 }
 
@@ -64,7 +65,7 @@ fn install(machine: &mut Machine<'_>) -> Result<(), Failure> {
 /// Installs 2.x by its own installer, a shell script.
 fn install_v2(machine: &mut Machine<'_>) -> Result<(), Failure> {
     let installer = download(machine, CODEDEPLOY_V2_INSTALLER)?;
-    machine.retry(2, &mut |machine| match machine.run(b"sh\0-c\0sh \"$0\" auto\0", installer.bytes()) {
+    machine.retry(2, &mut |machine| match machine.run(b"sh $0 auto", installer.bytes()) {
         true => Trial::Ended(()),
         false => Trial::Again(Failure::Install),
     })
@@ -80,7 +81,7 @@ fn install_v1(machine: &mut Machine<'_>) -> Result<(), Failure> {
 }
 
 fn download(machine: &mut Machine<'_>, key: &[u8]) -> Result<Path, Failure> {
-    let to = machine.state(b"/download");
+    let to = machine.path(state!("download"));
     let mut url = arena::text(512);
     location::codedeploy_object(&machine.request, &machine.facts, key, &mut url);
     fetch::download(machine, url.bytes(), to, machine.request.pinned(url.bytes()))?;

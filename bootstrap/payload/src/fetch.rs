@@ -22,7 +22,7 @@ pub(crate) fn transfer(machine: &mut Machine<'_>, transfer: &Transfer<'_>) -> Tr
     for tool in Tool::ALL {
         input.clear();
         tool.configure(transfer, &mut input);
-        let exit = machine.run_reading(tool.command(), tool.last_argument(transfer), input.bytes());
+        let exit = machine.run_reading(tool.command(), transfer.url(), input.bytes());
         if exit != NOT_FOUND {
             return outcome(exit, machine.said());
         }
@@ -35,7 +35,7 @@ pub(crate) fn transfer(machine: &mut Machine<'_>, transfer: &Transfer<'_>) -> Tr
 pub(crate) fn download(machine: &mut Machine<'_>, url: &[u8], to: Path, sha256: Option<&[u8]>) -> Result<(), Failure> {
     let mut verdict: fn(Failure) -> Trial<()> = Trial::Again;
     machine.retry(TRIES, &mut |machine| {
-        let get = Transfer { url, output: to.bytes(), ca: machine.request.ca(), headers: b"", form: b"" };
+        let get = Transfer::get(url, to.bytes(), machine.request.ca());
         let trial = transfer(machine, &get);
         let (Trial::Ended(()), Some(expected)) = (trial, sha256) else { return trial };
         let mut found = arena::text(64);
@@ -44,7 +44,7 @@ pub(crate) fn download(machine: &mut Machine<'_>, url: &[u8], to: Path, sha256: 
             return trial;
         }
         machine.say(b"expected ");
-        machine.detail.put(expected).put(b", got ").put(found.bytes());
+        machine.detail.fill(b"$1, got $2", &[expected, found.bytes()]);
         core::mem::replace(&mut verdict, Trial::Never)(Failure::Digest)
     })
 }

@@ -6,7 +6,7 @@ use pitcrew_plan::{
     journal::{Failure, Outcome},
     location,
     retry::{TRIES, Trial},
-    text::{Text, lines},
+    text::cut,
 };
 
 use crate::{
@@ -21,18 +21,19 @@ const ROLES: &[u8] = b"meta-data/iam/security-credentials/";
 /// own; `None` for any other status than 200, an empty body, and everything that goes wrong on the
 /// way.
 fn get(machine: &Machine<'_>, folder: &[u8], name: &[u8]) -> Option<&'static [u8]> {
-    let mut head = arena::text(1024);
-    head.put(b"PUT /latest/api/token HTTP/1.0\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\nContent-Length: 0");
-    let token = exchange(machine, &mut head)?;
-    head.clear();
-    head.put(b"GET /latest/").put(folder).put(name).put(b" HTTP/1.0\r\nX-aws-ec2-metadata-token: ").put(token);
-    exchange(machine, &mut head)
+    let token = exchange(
+        machine,
+        b"PUT /latest/api/token HTTP/1.0\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\nContent-Length: 0",
+        &[],
+    )?;
+    exchange(machine, b"GET /latest/$1$2 HTTP/1.0\r\nX-aws-ec2-metadata-token: $3", &[folder, name, token])
 }
 
-fn exchange(machine: &Machine<'_>, head: &mut Text<'_>) -> Option<&'static [u8]> {
+fn exchange(machine: &Machine<'_>, head: &[u8], values: &[&[u8]]) -> Option<&'static [u8]> {
     let (address, port) = location::ipv4(machine.request.imds())?;
     let socket = socket::connect(address, port, u64::from(machine.request.pace_ms()) * 2)?;
-    socket.write(head.put(b"\r\nHost: 169.254.169.254\r\n\r\n").bytes())?;
+    let mut text = arena::text(1024);
+    socket.write(text.fill(head, values).put(b"\r\nHost: 169.254.169.254\r\n\r\n").bytes())?;
     match http::reply(socket.read_all(arena::room(8192)))? {
         (200, body) if !body.is_empty() => Some(body),
         (_, _) => None,
@@ -68,7 +69,7 @@ pub(crate) fn await_role(machine: &mut Machine<'_>) -> Result<Outcome, Failure> 
 /// Credentials of the instance's role, fresh from the service.
 pub(crate) fn credentials(machine: &mut Machine<'_>) -> Option<Credentials<'static>> {
     machine.say(b"the instance has no role");
-    let name = lines(get(machine, ROLES, b"")?).next()?;
+    let name = cut(get(machine, ROLES, b"")?, b'\n').0;
     machine.say(b"the role has no credentials");
     Credentials::parse(get(machine, ROLES, name)?)
 }

@@ -9,6 +9,13 @@
 #[cfg(test)]
 extern crate std;
 
+/// The path of a file among what the bootstrap keeps.
+macro_rules! state {
+    ($name:literal) => {
+        concat!("/var/lib/pitcrew/bootstrap/", $name).as_bytes()
+    };
+}
+
 mod run;
 
 mod codedeploy;

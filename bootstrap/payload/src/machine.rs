@@ -1,8 +1,8 @@
 //! The machine that a run is about: what was asked, what is known, and what every step needs.
 
 use pitcrew_plan::{
-    distribution::ENVIRONMENT,
-    journal::{Failure, STATE_DIRECTORY},
+    distribution::COMMAND,
+    journal::Failure,
     request::Request,
     retry::{Backoff, Trial},
     step::Facts,
@@ -30,8 +30,6 @@ pub(crate) struct Machine<'a> {
     pub(crate) seed: u64,
     /// When the run must be over, in monotonic milliseconds.
     pub(crate) until: u64,
-    /// Seconds to add, wrapping, to the machine's clock to get that of EC2.
-    pub(crate) clock_error: u64,
     /// What the part that failed last had to say.
     pub(crate) detail: Text<'a>,
 }
@@ -39,34 +37,24 @@ pub(crate) struct Machine<'a> {
 impl Machine<'_> {
     /// `path` under the root that was asked for.
     pub(crate) fn path(&self, path: &[u8]) -> Path {
-        Path::new([self.request.root(), path, b""])
+        Path::new(self.request.root(), path)
     }
 
-    /// The file `/name` among what the bootstrap keeps.
-    pub(crate) fn state(&self, name: &[u8]) -> Path {
-        Path::new([self.request.root(), STATE_DIRECTORY.as_bytes(), name])
+    /// Runs a line of the shell, in which `$0` is `argument`, until it ends or the run is over.
+    /// `true` when it succeeded; else its last words become the detail of the failure.
+    pub(crate) fn run(&mut self, line: &[u8], argument: &[u8]) -> bool {
+        self.run_reading(line, argument, b"") == 0
     }
 
-    /// Runs `command` with the argument `last` added, until it ends or the run is over; the
-    /// program is found as a shell would find it. `true` when it succeeded; else its last words
-    /// become the detail of the failure.
-    pub(crate) fn run(&mut self, command: &[u8], last: &[u8]) -> bool {
-        self.run_reading(command, last, b"") == 0
-    }
-
-    /// The same, with `input` on the program's standard input, and its exit status as the answer.
-    pub(crate) fn run_reading(&mut self, command: &[u8], last: &[u8], input: &[u8]) -> u32 {
+    /// The same, with `input` on its standard input, and its exit status as the answer.
+    pub(crate) fn run_reading(&mut self, line: &[u8], argument: &[u8], input: &[u8]) -> u32 {
         self.output_begins = self.output.size();
         let mut whole = arena::text(4096);
-        whole.put(ENVIRONMENT).put(self.facts.region).put(b"\0").put(command).put(last);
-        if !last.is_empty() {
-            whole.put(b"\0");
-        }
+        whole.fill(COMMAND, &[self.facts.region, line, argument]);
         let exit = process::run(self.environment, whole.bytes(), input, &self.output, self.until);
         self.detail.clear();
-        for byte in cause(self.said()).iter().take(200) {
-            self.detail.put(&[if byte.is_ascii_graphic() { *byte } else { b' ' }]);
-        }
+        let cause = cause(self.said());
+        self.detail.put(cause.get(..200).unwrap_or(cause));
         exit
     }
 

@@ -2,10 +2,10 @@
 
 use pitcrew_plan::{
     distribution::{Arch, Distribution, Family},
-    journal::{self, Failure, Outcome},
+    journal::{Failure, Outcome},
     json,
     request::Request,
-    step::{Facts, Step, steps},
+    step::{Facts, Failed, Step},
 };
 
 use crate::{
@@ -37,10 +37,10 @@ pub fn run(request: &[u8], environment: Environment) -> usize {
 fn begin(request: &[u8], environment: Environment) -> Outcome {
     let Some(request) = Request::accept(request) else { return unable(Failure::Request) };
     let began = monotonic_ms();
-    let state = |name: &[u8]| Path::new([request.root(), journal::STATE_DIRECTORY.as_bytes(), name]);
-    let path = state(b"/journal");
-    file::make_way(path);
-    let (Some(journal), Some(output)) = (File::append(path), File::append(state(b"/output.log"))) else {
+    let path = |path| Path::new(request.root(), path);
+    let journal = path(state!("journal"));
+    file::make_way(journal);
+    let (Some(journal), Some(output)) = (File::append(journal), File::append(path(state!("output.log")))) else {
         return unable(Failure::Disk);
     };
     if journal.lock().is_none() {
@@ -60,12 +60,11 @@ fn begin(request: &[u8], environment: Environment) -> Outcome {
         output_begins: 0,
         seed: random(),
         until: began + u64::from(request.deadline_s()) * 1000,
-        clock_error: 0,
         detail: arena::text(256),
     };
     let known = learn(&mut machine);
     let mut line = arena::text(128);
-    line.put(b"run ").put(machine.facts.instance).put(b" ").number(unix()).put(b"\n");
+    line.fill(b"run $1 ", &[machine.facts.instance]).number(unix()).put(b"\n");
     put(&journal, line.bytes());
     write(&journal, b"facts", began, outcome(known.map(|()| Outcome::Done)), &machine);
     let end = match known {
@@ -79,9 +78,7 @@ fn begin(request: &[u8], environment: Environment) -> Outcome {
 
 /// Ends a run that has no journal to write to.
 fn unable(failure: Failure) -> Outcome {
-    file::say(b"pitcrew-bootstrap: end failed 0 ");
-    file::say(failure.word());
-    file::say(b"\n");
+    file::say(arena::text(64).fill(b"pitcrew-bootstrap: end failed 0 $1\n", &[failure.word()]).bytes());
     Outcome::Failed(failure)
 }
 
@@ -90,45 +87,34 @@ fn outcome(result: Result<Outcome, Failure>) -> Outcome {
 }
 
 /// Finds out what machine this is.
+#[inline(never)]
 fn learn(machine: &mut Machine<'_>) -> Result<(), Failure> {
     let os_release = file::read(machine.path(b"/etc/os-release"), arena::room(2048));
     machine.facts.distribution = Distribution::recognise(os_release).ok_or(Failure::Distribution)?;
     let document = imds::await_text(machine, b"dynamic/instance-identity/document")?;
     let field = |key| json::string(document, key).ok_or(Failure::Imds);
-    machine.facts.instance = field(b"instanceId")?;
-    machine.facts.region = field(b"region")?;
+    machine.facts.instance = field(b"\"instanceId\"")?;
+    machine.facts.region = field(b"\"region\"")?;
     machine.facts.domain = imds::await_text(machine, b"meta-data/services/domain")?.trim_ascii();
     Ok(())
 }
 
+#[inline(never)]
 fn all_steps(machine: &mut Machine<'_>, journal: &File) -> Outcome {
-    let (request, facts) = (machine.request, machine.facts);
-    let steps = match steps(&request, &facts) {
-        Ok(steps) => steps,
-        Err(failure) => return Outcome::Failed(failure),
-    };
     let mut end = Outcome::Already;
-    let mut failed = [None; Step::ALL.len()];
-    for (step, mark) in steps.zip(0..) {
-        if failed.iter().flatten().any(|failed| step.is_void_after(*failed)) {
+    let mut failed = Failed::default();
+    for step in Step::ALL {
+        if !step.is_wanted(&machine.request) || failed.makes_void(step) {
             continue;
         }
         let began = monotonic_ms();
         machine.detail.clear();
         let outcome = outcome(take(step, machine));
         write(journal, step.name(), began, outcome, machine);
-        match (outcome, end) {
-            (Outcome::Failed(_), _) => {
-                if let Some(place) = failed.get_mut(mark) {
-                    *place = Some(step);
-                }
-                if !matches!(end, Outcome::Failed(_)) {
-                    end = outcome;
-                }
-            }
-            (Outcome::Done, Outcome::Already) => end = Outcome::Done,
-            (Outcome::Done | Outcome::Already, _) => {}
+        if let Outcome::Failed(_) = outcome {
+            failed.add(step);
         }
+        end = end.and(outcome);
     }
     if let Outcome::Failed(failure) = end {
         tags::tell_failure(machine, failure);
@@ -151,9 +137,9 @@ fn take(step: Step, machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
 /// Writes a line of the journal, and of the console.
 fn write(journal: &File, name: &[u8], began: u64, outcome: Outcome, machine: &Machine<'_>) {
     let mut line = arena::text(512);
-    line.put(name).put(b" ").put(outcome.word()).put(b" ").number(monotonic_ms() - began);
+    line.fill(b"$1 $2 ", &[name, outcome.word()]).number(monotonic_ms() - began);
     if let Outcome::Failed(failure) = outcome {
-        line.put(b" ").put(failure.word()).put(b" ").put(machine.detail.bytes());
+        line.fill(b" $1 $2", &[failure.word(), machine.detail.bytes()]);
     }
     line.put(b"\n");
     put(journal, line.bytes());

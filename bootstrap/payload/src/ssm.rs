@@ -11,7 +11,7 @@ use crate::{
     machine::Machine,
     package,
     sys::{
-        arena, file,
+        Path, arena, file,
         time::{monotonic_ms, since_boot, sleep_ms, unix},
     },
     unit,
@@ -21,10 +21,11 @@ use crate::{
 const UNITS: [&[u8]; 2] = [b"snap.amazon-ssm-agent.amazon-ssm-agent.service", b"amazon-ssm-agent.service"];
 
 /// Has the agent run, with credentials from its first breath.
+#[inline(never)]
 pub(crate) fn start(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
     if machine.facts.distribution.has_ssm_snap() {
         // Snaps of the image appear a while after boot.
-        machine.run(b"snap\0wait\0system\0seed.loaded\0", b"");
+        machine.run(b"snap wait system seed.loaded", b"");
     }
     let found = match find(machine) {
         Some(unit) => unit,
@@ -33,7 +34,7 @@ pub(crate) fn start(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
             find(machine).ok_or(Failure::Unit)?
         }
     };
-    if unit::is_active(machine, found) && has_registered(machine, arena::room(4096)) {
+    if unit::is_active(machine, found) && has_registered(machine, machine.path(IDENTITY_FILE), arena::room(4096)) {
         return Ok(Outcome::Already);
     }
     // An agent whose first call found no credentials sleeps for five minutes and more.
@@ -47,7 +48,7 @@ fn find(machine: &mut Machine<'_>) -> Option<&'static [u8]> {
 
 fn install(machine: &mut Machine<'_>) -> Result<(), Failure> {
     let SsmAgent::Install { version } = machine.request.ssm() else { return Err(Failure::Absent) };
-    if machine.facts.distribution.has_ssm_snap() && machine.run(b"snap\0install\0--classic\0amazon-ssm-agent\0", b"") {
+    if machine.facts.distribution.has_ssm_snap() && machine.run(b"snap install --classic amazon-ssm-agent", b"") {
         return Ok(());
     }
     let mut url = arena::text(512);
@@ -59,9 +60,9 @@ fn install(machine: &mut Machine<'_>) -> Result<(), Failure> {
 
 /// Waits until the agent has registered this instance.
 pub(crate) fn prove(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
-    let room = arena::room(4096);
+    let (path, room) = (machine.path(IDENTITY_FILE), arena::room(4096));
     let mut outcome = Outcome::Already;
-    while !has_registered(machine, room) {
+    while !has_registered(machine, path, room) {
         if monotonic_ms() >= machine.until {
             return Err(Failure::Offline);
         }
@@ -71,7 +72,7 @@ pub(crate) fn prove(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-fn has_registered(machine: &Machine<'_>, room: &mut [u8]) -> bool {
-    let identity = file::read(machine.path(IDENTITY_FILE), room);
-    is_registered(identity, machine.facts.instance, unix().saturating_sub(since_boot()))
+fn has_registered(machine: &Machine<'_>, path: Path, room: &mut [u8]) -> bool {
+    let booted = unix().saturating_sub(since_boot());
+    is_registered(file::read(path, room), machine.facts.instance, file::written(path), booted)
 }

@@ -6,7 +6,7 @@ use pitcrew_plan::{
     journal::{Failure, Outcome},
     location,
     retry::{self, TRIES, Trial},
-    sha256::Sha256,
+    sha256::sha256,
     time,
     transfer::Transfer,
 };
@@ -14,10 +14,7 @@ use pitcrew_plan::{
 use crate::{
     fetch, imds,
     machine::Machine,
-    sys::{
-        arena, file,
-        time::{monotonic_ms, unix},
-    },
+    sys::{arena, file, time::monotonic_ms},
 };
 
 /// Tries to say that the run failed, which nobody may be allowed to hear.
@@ -26,19 +23,20 @@ const TRIES_TO_TELL: u32 = 3;
 const TIME_TO_TELL_MS: u64 = 20_000;
 
 /// Sets the tags, unless the same ones were set on this instance before.
+#[inline(never)]
 pub(crate) fn set(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
     let mut form = arena::text(12_288);
     ec2::create_tags(machine.facts.instance, &mut form);
     for (index, tag) in (1..).zip(machine.request.tags()) {
         ec2::add_tag(index, tag.key, tag.value, &mut form);
     }
-    let mark = machine.state(b"/tagged");
-    let digest = Sha256::new().update(form.bytes()).finish();
+    let mark = machine.path(state!("tagged"));
+    let digest = sha256(form.bytes());
     if file::read(mark, &mut [0; 32]) == digest {
         return Ok(Outcome::Already);
     }
     call(machine, form.bytes(), TRIES)?;
-    file::replace(mark, &digest).ok_or(Failure::Disk)?;
+    file::write(mark, &digest).ok_or(Failure::Disk)?;
     Ok(Outcome::Done)
 }
 
@@ -56,22 +54,26 @@ fn call(machine: &mut Machine<'_>, form: &[u8], tries: u32) -> Result<(), Failur
     let mut url = arena::text(512);
     location::ec2(&machine.request, &machine.facts, &mut url);
     let url = url.bytes();
-    let answer = machine.state(b"/answer");
-    let mut headers = arena::text(12_288);
+    let answer = machine.path(state!("answer"));
+    let (mut authorization, mut scratch) = (arena::text(512), arena::text(12_288));
+    let mut date = arena::text(16);
     machine.retry(tries, &mut |machine| {
         // Fresh ones each time: those at hand may have expired.
         let Some(credentials) = imds::credentials(machine) else { return Trial::Again(Failure::Role) };
-        headers.clear();
-        let unix_there = unix().wrapping_add(machine.clock_error);
-        let post = Post { url, region: machine.facts.region, form, unix: unix_there };
-        ec2::sign(&post, &credentials, &mut headers);
-        let call = Transfer { url, output: answer.bytes(), ca: machine.request.ca(), headers: headers.bytes(), form };
+        if date.bytes().is_empty() {
+            machine.run(time::AMZ_DATE_COMMAND, b"");
+            date.put(machine.said().trim_ascii_end());
+        }
+        let post = Post { url, region: machine.facts.region, form, date: date.bytes() };
+        ec2::sign(&post, &credentials, &mut authorization, &mut scratch);
+        let signature = [date.bytes(), credentials.token, authorization.bytes()];
+        let call = Transfer::post(url, answer.bytes(), machine.request.ca(), form, signature);
         file::remove(answer);
         let carried = fetch::transfer(machine, &call);
         let head = http::head(machine.said());
-        if let Some(there) = time::http_date(head.date) {
-            machine.clock_error = there.wrapping_sub(unix());
-        }
+        // The machine's clock may be wrong; from here on it is the server's that counts.
+        date.clear();
+        time::amz_date_of_http(head.date, &mut date);
         if head.status == 0 {
             return carried;
         }

@@ -1,7 +1,7 @@
 //! What is known of each distribution: how it is recognised, how it installs a package, and how
 //! the two agents come to it.
 
-use crate::text::{cut, has_word, leading_number, lines, number};
+use crate::text::{has_word, leading_number, number, value_of};
 
 /// A distribution that the bootstrap knows, with its release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +68,8 @@ impl Distribution {
         let id = field(os_release, b"ID")?;
         let (major, rest) = leading_number(field(os_release, b"VERSION_ID")?)?;
         let minor = number(rest.get(1..).unwrap_or_default()).unwrap_or_default();
-        let (_, oldest, family) =
-            KNOWN.into_iter().rev().find(|(ids, oldest, _)| has_word(ids, id) && major >= *oldest)?;
-        if family == Family::AmazonLinux2 && major != oldest {
-            // The first Amazon Linux counted by years.
-            return None;
-        }
+        let is_it = |known: &&Known| has_word(known.ids, id) && known.oldest <= major && major <= known.newest;
+        let family = KNOWN.iter().find(is_it)?.family;
         Some(Self { family, release: major.checked_mul(100)?.checked_add(minor)? })
     }
 
@@ -123,62 +119,57 @@ impl Manager {
         }
     }
 
-    /// The command that installs the package file whose path is added to it; like all commands,
-    /// each argument ends in NUL. Digests have been checked before, so no signature is asked for.
-    /// Each waits for the package manager's lock, zypper by [`ENVIRONMENT`].
+    /// The shell's line that installs the package file `$0`. Digests have been checked before, so
+    /// no signature is asked for. Each manager waits for its lock, zypper by [`COMMAND`]. When it
+    /// fails, apt may have no lists yet, which is mended for the next try; the others want to reach
+    /// all their repositories even for a package that needs nothing from them, which rpm does not.
     pub fn install(self) -> &'static [u8] {
         match self {
-            Self::Apt => b"apt-get\0-yo\0DPkg::Lock::Timeout=-1\0install\0",
-            Self::Dnf => b"dnf\0-y\0--nogpgcheck\0install\0",
-            Self::Yum => b"yum\0-y\0--nogpgcheck\0install\0",
-            Self::Zypper => b"zypper\0-n\0--no-gpg-checks\0install\0",
-        }
-    }
-
-    /// What may help when an installation failed.
-    pub fn remedy(self) -> Remedy {
-        match self {
-            Self::Apt => Remedy::Refresh(b"apt-get\0-q\0update\0"),
-            Self::Dnf | Self::Yum | Self::Zypper => Remedy::Directly(b"rpm\0-U\0--replacepkgs\0"),
+            Self::Apt => b"apt-get -yo DPkg::Lock::Timeout=-1 install $0 || { apt-get -q update; false; }",
+            Self::Dnf => b"dnf -y --nogpgcheck install $0 || rpm -U --replacepkgs $0",
+            Self::Yum => b"yum -y --nogpgcheck install $0 || rpm -U --replacepkgs $0",
+            Self::Zypper => b"zypper -n --no-gpg-checks install $0 || rpm -U --replacepkgs $0",
         }
     }
 }
 
-/// What may help when an installation failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remedy {
-    /// Fetch the lists of packages, of which a fresh machine may have none, and try again.
-    Refresh(&'static [u8]),
-    /// Install the file, whose path is added, past the repositories: the manager wants to reach
-    /// them all even where the package needs nothing from them.
-    Directly(&'static [u8]),
+/// How a line of the shell, `$2`, with its argument `$3`, becomes a command, each argument of which
+/// ends in NUL. `$1` is the region, for installers of AWS. By the other variables nobody asks
+/// questions, files of the operator stay, messages are in English, and zypper waits for its lock.
+pub const COMMAND: &[u8] = b"/usr/bin/env\0LC_ALL=C\0DEBIAN_FRONTEND=noninteractive\0DPKG_FORCE=confold\0\
+    ZYPP_LOCK_TIMEOUT=-1\0AWS_REGION=$1\0sh\0-c\0$2\0$3\0";
+
+/// A family, and how it is recognised.
+struct Known {
+    /// Values of `ID`, which single spaces separate.
+    ids: &'static [u8],
+    /// Oldest major release.
+    oldest: u32,
+    /// Newest major release; most are open, since what comes is taken to be like what is.
+    newest: u32,
+    family: Family,
 }
 
-/// What comes before all commands: variables for children, by which nobody asks questions, files
-/// of the operator stay, messages are in English, and zypper waits for its lock. The region
-/// follows, for installers of AWS.
-pub const ENVIRONMENT: &[u8] = b"/usr/bin/env\0LC_ALL=C\0DEBIAN_FRONTEND=noninteractive\0DPKG_FORCE=confold\0\
-    ZYPP_LOCK_TIMEOUT=-1\0AWS_REGION=";
-
-/// Ids in os-release, the oldest release that behaves so, and how it behaves.
-const KNOWN: [(&[u8], u32, Family); 6] = [
-    (b"amzn", 2, Family::AmazonLinux2),
-    (b"amzn", 2023, Family::AmazonLinux2023),
-    (b"ubuntu", 20, Family::Ubuntu),
-    (b"debian", 12, Family::Debian),
-    (b"rhel rocky almalinux ol centos", 8, Family::RedHat),
-    (b"sles", 15, Family::Suse),
-];
+static KNOWN: [Known; 6] = {
+    const OPEN: u32 = u32::MAX;
+    [
+        Known { ids: b"amzn", oldest: 2, newest: 2, family: Family::AmazonLinux2 },
+        // The first Amazon Linux counted by years too, up to 2018.
+        Known { ids: b"amzn", oldest: 2023, newest: OPEN, family: Family::AmazonLinux2023 },
+        Known { ids: b"ubuntu", oldest: 20, newest: OPEN, family: Family::Ubuntu },
+        Known { ids: b"debian", oldest: 12, newest: OPEN, family: Family::Debian },
+        Known { ids: b"rhel rocky almalinux ol centos", oldest: 8, newest: OPEN, family: Family::RedHat },
+        Known { ids: b"sles", oldest: 15, newest: OPEN, family: Family::Suse },
+    ]
+};
 
 /// The value of `key` in os-release, without quotes.
 fn field<'a>(os_release: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    let (_, value) = lines(os_release).map(|line| cut(line, b'=')).find(|(name, _)| *name == key)?;
-    let value = value.trim_ascii();
-    let bare = match value.first() {
-        Some(quote @ (b'"' | b'\'')) => value.get(1..)?.strip_suffix(&[*quote])?,
-        Some(_) | None => value,
-    };
-    Some(bare)
+    let value = value_of(os_release, b'=', key, 0)?;
+    match value.split_first() {
+        Some((quote @ (b'"' | b'\''), rest)) => rest.strip_suffix(&[*quote]),
+        Some(_) | None => Some(value),
+    }
 }
 
 impl PackageKind {

@@ -1,6 +1,6 @@
 //! Reads HTTP replies: those that come over a socket, and the headers that a child program prints.
 
-use crate::text::{after, cut, leading_number, lines, number};
+use crate::text::{after, cut, leading_number};
 
 /// What matters of a reply's head.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,21 +16,16 @@ pub struct Head<'a> {
 /// Reads the last head in `text`. A proxy's answer and redirections come before it, and wget
 /// indents it, so status lines are looked for anywhere and the last one counts.
 pub fn head(text: &[u8]) -> Head<'_> {
-    let mut head = Head::default();
-    for line in lines(text) {
-        let line = line.trim_ascii();
-        let (name, value) = cut(line, b':');
-        let value = value.trim_ascii();
-        if line.starts_with(b"HTTP/") {
-            let (_, status) = cut(line, b' ');
-            head = Head { status: leading_number(status).map_or(0, |(status, _)| status), ..Head::default() };
-        } else if name.eq_ignore_ascii_case(b"content-length") {
-            head.length = number(value);
-        } else if name.eq_ignore_ascii_case(b"date") {
-            head.date = value;
-        }
+    let (mut rest, mut last): (_, &[u8]) = (text, b"");
+    while let Some(tail) = after(rest, b"HTTP/") {
+        (rest, last) = (tail, tail);
     }
-    head
+    let number_after = |needle| after(last, needle).and_then(leading_number).map(|(number, _)| number);
+    Head {
+        status: number_after(b" ").unwrap_or_default(),
+        length: number_after(b"Content-Length: "),
+        date: cut(after(last, b"Date: ").unwrap_or_default(), b'\n').0.trim_ascii_end(),
+    }
 }
 
 /// Reads a whole reply: its status and its body, cut to `Content-Length`. `None` when the head is
@@ -38,11 +33,8 @@ pub fn head(text: &[u8]) -> Head<'_> {
 pub fn reply(text: &[u8]) -> Option<(u32, &[u8])> {
     let body = after(text, b"\r\n\r\n")?;
     let head = head(text.get(..text.len() - body.len())?);
-    let body = match head.length {
-        Some(length) => body.get(..length as usize)?,
-        None => body,
-    };
-    Some((head.status, body))
+    let length = head.length.map_or(body.len(), |length| length as usize);
+    Some((head.status, body.get(..length)?))
 }
 
 #[cfg(test)]

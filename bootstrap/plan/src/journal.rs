@@ -16,7 +16,7 @@
 //! word of the first failure; a run without this line was killed. Runs follow each other, the
 //! latest one last. The same lines go to standard output, hence to the console.
 
-use crate::text::{cut, lines, number};
+use crate::text::{cut, lines, nth_word, number};
 
 /// The directory of everything that the bootstrap keeps.
 pub const STATE_DIRECTORY: &str = "/var/lib/pitcrew/bootstrap";
@@ -108,32 +108,24 @@ impl Failure {
 
     /// The word for it, in the journal and in the tag `pitcrew:bootstrap=failed:WORD`.
     pub fn word(self) -> &'static [u8] {
-        match self {
-            Self::Request => b"request",
-            Self::Running => b"running",
-            Self::Distribution => b"distribution",
-            Self::Imds => b"imds",
-            Self::Role => b"role",
-            Self::NoPackage => b"no-package",
-            Self::NoTool => b"no-tool",
-            Self::Dns => b"dns",
-            Self::Download => b"download",
-            Self::Refused => b"refused",
-            Self::Missing => b"missing",
-            Self::Digest => b"digest",
-            Self::Disk => b"disk",
-            Self::Install => b"install",
-            Self::Absent => b"absent",
-            Self::Unit => b"unit",
-            Self::Offline => b"offline",
-            Self::Denied => b"denied",
-            Self::Tags => b"tags",
-            Self::Deadline => b"deadline",
-        }
+        nth_word(
+            b"request running distribution imds role no-package no-tool dns download refused missing digest disk \
+              install absent unit offline denied tags deadline",
+            self as usize,
+        )
     }
 }
 
 impl Outcome {
+    /// The outcome of this and then of `next`: the first failure, else `done` if anything was.
+    pub fn and(self, next: Self) -> Self {
+        match (self, next) {
+            (Self::Already, next) => next,
+            (Self::Done, Self::Failed(_)) => next,
+            (Self::Done | Self::Failed(_), _) => self,
+        }
+    }
+
     /// The word for it in the journal, without the failure's own.
     pub fn word(self) -> &'static [u8] {
         match self {
@@ -256,5 +248,13 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), Failure::ALL.len());
+        for (failure, word) in [
+            (Failure::Request, "request"),
+            (Failure::NoTool, "no-tool"),
+            (Failure::Digest, "digest"),
+            (Failure::Deadline, "deadline"),
+        ] {
+            assert_eq!(failure.word(), word.as_bytes());
+        }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     distribution::PackageKind,
     request::Request,
     step::Facts,
-    text::{Text, leading_number, number},
+    text::{Text, number},
 };
 
 /// The installer of CodeDeploy agent 2.x: a shell script whose argument is `auto`.
@@ -28,53 +28,50 @@ pub fn domain(region: &str) -> &'static str {
     partition.map_or("amazonaws.com", |(_, domain)| domain)
 }
 
-/// Writes the base URL of `service` in the region of `facts`, or `endpoint` where one is given.
-fn base(endpoint: &[u8], service: &[u8], facts: &Facts<'_>, out: &mut Text<'_>) {
+/// Writes the base URL of a service: the endpoint that the request names by `key`, or the public
+/// one.
+fn base<'o, 'r>(key: &[u8], request: &Request<'_>, facts: &Facts<'_>, out: &'o mut Text<'r>) -> &'o mut Text<'r> {
     out.clear();
-    if endpoint.is_empty() {
-        out.put(b"https://").put(service).put(b".").put(facts.region).put(b".").put(facts.domain);
-    } else {
-        out.put(endpoint);
-    }
+    let endpoint = request.value(key);
+    let template: &[u8] = if endpoint.is_empty() { b"https://$1.$2.$3" } else { endpoint };
+    out.fill(template, &[key, facts.region, facts.domain])
 }
 
 /// Writes the URL of the EC2 API.
 pub fn ec2(request: &Request<'_>, facts: &Facts<'_>, out: &mut Text<'_>) {
-    base(request.value(b"ec2"), b"ec2", facts, out);
-    out.put(b"/");
+    base(b"ec2", request, facts, out).put(b"/");
 }
 
 /// Writes the URL of the SSM agent's package of `version`, in the region's own bucket.
 pub fn ssm_package(request: &Request<'_>, facts: &Facts<'_>, version: &[u8], out: &mut Text<'_>) {
     let kind = facts.distribution.package_kind();
-    base(request.value(b"s3"), b"s3", facts, out);
-    out.put(b"/amazon-ssm-").put(facts.region).put(b"/").put(version).put(b"/");
-    out.put(facts.arch.ssm_platform(kind)).put(b"/amazon-ssm-agent.").put(kind.name());
+    let values = [facts.region, version, facts.arch.ssm_platform(kind), kind.name()];
+    base(b"s3", request, facts, out).fill(b"/amazon-ssm-$1/$2/$3/amazon-ssm-agent.$4", &values);
 }
 
 /// Writes the URL of the object `key` in the region's CodeDeploy bucket.
 pub fn codedeploy_object(request: &Request<'_>, facts: &Facts<'_>, key: &[u8], out: &mut Text<'_>) {
-    base(request.value(b"s3"), b"s3", facts, out);
-    out.put(b"/aws-codedeploy-").put(facts.region).put(b"/").put(key);
+    base(b"s3", request, facts, out).fill(b"/aws-codedeploy-$1/$2", &[facts.region, key]);
 }
 
 /// The bytes and the port of `text`, an IPv4 address such as `169.254.169.254:80`.
 pub fn ipv4(text: &[u8]) -> Option<([u8; 4], u16)> {
-    let mut address = [0; 4];
-    let mut rest = text;
-    for (byte, end) in address.iter_mut().zip(*b"...:") {
-        let (number, tail) = leading_number(rest)?;
-        *byte = u8::try_from(number).ok()?;
-        rest = tail.strip_prefix(&[end])?;
+    let mut numbers = [u32::MAX; 5];
+    for (place, part) in numbers.iter_mut().zip(text.split(|byte| matches!(byte, b'.' | b':'))) {
+        *place = number(part)?;
     }
-    Some((address, u16::try_from(number(rest)?).ok()?))
+    let [a, b, c, d, port] = numbers;
+    (port <= 0xffff).then_some(([a as u8, b as u8, c as u8, d as u8], port as u16))
 }
 
 /// The key of the newest package of `kind` in the manifest of CodeDeploy agent 1.x; `None` when
 /// the manifest is none.
 pub fn codedeploy_v1_package(manifest: &[u8], kind: PackageKind) -> Option<&[u8]> {
-    crate::json::string(manifest, kind.name())
-        .filter(|key| key.starts_with(b"releases/") && key.iter().all(|byte| byte.is_ascii_graphic()))
+    let key: &[u8] = match kind {
+        PackageKind::Deb => b"\"deb\"",
+        PackageKind::Rpm => b"\"rpm\"",
+    };
+    crate::json::string(manifest, key).filter(|key| key.starts_with(b"releases/"))
 }
 
 #[cfg(test)]
@@ -125,7 +122,7 @@ mod tests {
     #[test]
     fn an_address_has_four_bytes_and_a_port() {
         assert_eq!(ipv4(b"169.254.169.254:80"), Some(([169, 254, 169, 254], 80)));
-        for wrong in ["", "1.2.3.4", "1.2.3:80", "256.1.1.1:80", "1.2.3.4:65536", "1.2.3.4:80x", "host:80"] {
+        for wrong in ["", "1.2.3.4", "1.2.3:80", "1.2.3.4:65536", "1.2.3.4:80x", "host:80"] {
             assert_eq!(ipv4(wrong.as_bytes()), None, "{wrong}");
         }
     }

@@ -35,7 +35,7 @@
 
 use crate::{
     distribution::{Arch, PackageKind},
-    text::{Text, cut, has_word, lines, number},
+    text::{Text, cut, has_word, lines, number, value_of},
 };
 
 /// The first line: the name of the format and its version.
@@ -147,7 +147,7 @@ impl<'a> Request<'a> {
     /// Takes a request that the renderer has read with [`Request::parse`], as the payload does:
     /// only its version is looked at. `None` when it is another one.
     pub fn accept(text: &'a [u8]) -> Option<Self> {
-        (lines(text).next()? == HEADER).then_some(Self { text })
+        (cut(text, b'\n').0 == HEADER).then_some(Self { text })
     }
 
     /// Seconds for the whole run.
@@ -162,12 +162,12 @@ impl<'a> Request<'a> {
 
     /// What to do about the SSM agent.
     pub fn ssm(&self) -> SsmAgent<'a> {
-        self.entries(b"ssm").next().map_or(SsmAgent::Leave, SsmAgent::parse)
+        self.entry(b"ssm", 0).map_or(SsmAgent::Leave, SsmAgent::parse)
     }
 
     /// What to do about the CodeDeploy agent.
     pub fn codedeploy(&self) -> CodeDeployAgent {
-        self.entries(b"codedeploy").next().and_then(CodeDeployAgent::parse).unwrap_or(CodeDeployAgent::Leave)
+        self.entry(b"codedeploy", 0).and_then(CodeDeployAgent::parse).unwrap_or(CodeDeployAgent::Leave)
     }
 
     /// Where the services are.
@@ -177,7 +177,7 @@ impl<'a> Request<'a> {
 
     /// `address:port` of the metadata service.
     pub fn imds(&self) -> &'a [u8] {
-        self.entries(b"imds").next().unwrap_or(b"169.254.169.254:80")
+        self.entry(b"imds", 0).unwrap_or(b"169.254.169.254:80")
     }
 
     /// File with certificate authorities to trust instead of the system's; empty for the system's.
@@ -191,18 +191,36 @@ impl<'a> Request<'a> {
     }
 
     /// The value of `key`, empty where it is not given.
-    pub(crate) fn value(&self, key: &'static [u8]) -> &'a [u8] {
-        self.entries(key).next().unwrap_or_default()
+    pub(crate) fn value(&self, key: &[u8]) -> &'a [u8] {
+        self.entry(key, 0).unwrap_or_default()
     }
 
-    fn number(&self, key: &'static [u8], usual: u32) -> u32 {
+    fn number(&self, key: &[u8], usual: u32) -> u32 {
         number(self.value(key)).unwrap_or(usual)
     }
 
+    /// The value of the `index`th line, counted from 0, with this key.
+    fn entry(&self, wanted: &[u8], index: usize) -> Option<&'a [u8]> {
+        value_of(self.text, b' ', wanted, index)
+    }
+
     fn entries(&self, wanted: &'static [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        lines(self.text).filter_map(move |entry| {
-            let (key, value) = cut(entry, b' ');
-            (key == wanted).then_some(value)
+        let request = *self;
+        (0..).map_while(move |index| request.entry(wanted, index))
+    }
+
+    /// Whether there is a line with this key.
+    pub(crate) fn has(&self, key: &[u8]) -> bool {
+        self.entry(key, 0).is_some()
+    }
+
+    /// Pitcrew's package for machines of this architecture with packages of this kind.
+    pub(crate) fn package(&self, arch: Arch, kind: PackageKind) -> Option<Package<'a>> {
+        self.entries(b"package").find_map(|value| {
+            let (its_arch, rest) = cut(value, b' ');
+            let (its_kind, rest) = cut(rest, b' ');
+            let (url, sha256) = cut(rest, b' ');
+            (its_arch == arch.name() && its_kind == kind.name()).then_some(Package { arch, kind, url, sha256 })
         })
     }
 

@@ -1,6 +1,6 @@
 //! When to try again, and when to stop: full jitter under one deadline.
 
-use crate::{ec2::error_code, journal::Failure, text::has_word};
+use crate::{ec2::error_code, journal::Failure};
 
 /// Tries of a thing that can fail for good, such as a download: about two minutes in all at the
 /// usual pace.
@@ -53,27 +53,21 @@ pub fn download(status: u32) -> Trial<()> {
         200..=299 => Trial::Ended(()),
         403 => Trial::Never(Failure::Refused),
         404 => Trial::Never(Failure::Missing),
-        408 | 429 | 500.. => Trial::Again(Failure::Download),
-        _ => Trial::Never(Failure::Download),
+        _ => Trial::Again(Failure::Download),
     }
 }
 
-/// What the answer of `CreateTags` means. Times and credentials that were refused are worth
-/// another try, because each try asks for fresh credentials and has learnt the server's clock.
+/// What the answer of `CreateTags` means. A role that may not set the tags will not be allowed to
+/// soon. All else may pass: EC2 is busy, or does not know the instance yet; and times and credentials
+/// that were refused are others at the next try, which asks for fresh credentials and has learnt the
+/// server's clock.
 pub fn create_tags(status: u32, body: &[u8]) -> Trial<()> {
-    let code = error_code(body);
     match status {
         200..=299 => Trial::Ended(()),
-        0 | 429 | 500.. => Trial::Again(Failure::Tags),
-        _ if code == b"UnauthorizedOperation" => Trial::Never(Failure::Denied),
-        _ if has_word(PASSING, code) => Trial::Again(Failure::Tags),
-        _ => Trial::Never(Failure::Tags),
+        _ if error_code(body) == b"UnauthorizedOperation" => Trial::Never(Failure::Denied),
+        _ => Trial::Again(Failure::Tags),
     }
 }
-
-/// Errors of the EC2 API that another try may not meet.
-const PASSING: &[u8] = b"RequestLimitExceeded InvalidInstanceID.NotFound Unavailable InternalError AuthFailure \
-    RequestExpired RequestTimeTooSkewed SignatureDoesNotMatch ExpiredToken InvalidClientTokenId";
 
 #[cfg(test)]
 mod tests {
@@ -123,7 +117,7 @@ mod tests {
         assert_eq!(download(404), Trial::Never(Failure::Missing));
         assert_eq!(download(429), Trial::Again(Failure::Download));
         assert_eq!(download(503), Trial::Again(Failure::Download));
-        assert_eq!(download(400), Trial::Never(Failure::Download));
+        assert_eq!(download(400), Trial::Again(Failure::Download));
     }
 
     #[test]
@@ -140,13 +134,12 @@ mod tests {
             (400, "RequestExpired", Trial::Again(Failure::Tags)),
             (401, "AuthFailure", Trial::Again(Failure::Tags)),
             (403, "UnauthorizedOperation", Trial::Never(Failure::Denied)),
-            (400, "TagLimitExceeded", Trial::Never(Failure::Tags)),
-            (400, "InvalidParameterValue", Trial::Never(Failure::Tags)),
+            (403, "", Trial::Again(Failure::Tags)),
             (502, "", Trial::Again(Failure::Tags)),
             (0, "", Trial::Again(Failure::Tags)),
         ] {
             assert_eq!(create_tags(status, body(code).as_bytes()), expected, "{status} {code}");
         }
-        assert_eq!(create_tags(400, b"<Code>"), Trial::Never(Failure::Tags));
+        assert_eq!(create_tags(400, b"<Code>"), Trial::Again(Failure::Tags));
     }
 }

@@ -22,10 +22,13 @@ impl Sha256 {
     #[expect(clippy::new_without_default, reason = "a default hash says nothing to a reader")]
     pub fn new() -> Self {
         let mut hash = Self { state: [0; 8], round_constants: [0; 64], block: [0; 64], length: 0 };
-        let mut primes = (2_u32..).filter(|number| (2..*number).all(|divisor| number % divisor != 0));
-        for (index, constant) in hash.round_constants.iter_mut().enumerate() {
-            let prime = primes.next().unwrap_or_default();
-            *constant = fraction_of_root(prime, 3);
+        let mut prime = 1;
+        for index in 0..64 {
+            prime += 1;
+            while (2..prime).any(|divisor| prime % divisor == 0) {
+                prime += 1;
+            }
+            hash.round_constants[index] = fraction_of_root(prime, 3);
             if let Some(word) = hash.state.get_mut(index) {
                 *word = fraction_of_root(prime, 2);
             }
@@ -37,9 +40,7 @@ impl Sha256 {
     pub fn update(&mut self, bytes: &[u8]) -> &mut Self {
         for byte in bytes {
             let at = (self.length % 64) as usize;
-            if let Some(place) = self.block.get_mut(at) {
-                *place = *byte;
-            }
+            self.block[at] = *byte;
             self.length += 1;
             if at == 63 {
                 self.compress();
@@ -57,37 +58,33 @@ impl Sha256 {
         }
         self.update(&bits.to_be_bytes());
         let mut digest = [0; 32];
-        for (place, word) in digest.chunks_exact_mut(4).zip(self.state) {
-            place.copy_from_slice(&word.to_be_bytes());
+        for (at, byte) in digest.iter_mut().enumerate() {
+            *byte = (self.state[at / 4] >> (24 - at % 4 * 8)) as u8;
         }
         digest
     }
 
     fn compress(&mut self) {
-        let mut schedule = [0; 16];
+        let mut schedule = [0; 17];
         for (word, bytes) in schedule.iter_mut().zip(self.block.as_chunks().0) {
             *word = u32::from_be_bytes(*bytes);
         }
         let mut state = self.state;
-        for (round, constant) in self.round_constants.iter().enumerate() {
+        for round in 0..64 {
             let [a, b, c, d, e, f, g, h] = state;
-            let at = |back: usize| schedule[round.wrapping_sub(back) & 15];
-            let mut word = at(16);
-            if round >= 16 {
-                let (near, far) = (at(2), at(15));
-                word = word
-                    .wrapping_add(at(7))
-                    .wrapping_add(near.rotate_right(17) ^ near.rotate_right(19) ^ near >> 10)
-                    .wrapping_add(far.rotate_right(7) ^ far.rotate_right(18) ^ far >> 3);
-                schedule[round & 15] = word;
-            }
+            let word = schedule[0];
+            let (far, near) = (schedule[1], schedule[14]);
+            schedule[16] = word
+                .wrapping_add(schedule[9])
+                .wrapping_add(mix(near, 17, 19) ^ near >> 10)
+                .wrapping_add(mix(far, 7, 18) ^ far >> 3);
+            schedule.copy_within(1..17, 0);
             let first = h
-                .wrapping_add(e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25))
+                .wrapping_add(mix(e, 6, 11) ^ e.rotate_right(25))
                 .wrapping_add(g ^ e & (f ^ g))
-                .wrapping_add(*constant)
+                .wrapping_add(self.round_constants[round])
                 .wrapping_add(word);
-            let second =
-                (a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22)).wrapping_add(a & b | c & (a | b));
+            let second = (mix(a, 2, 13) ^ a.rotate_right(22)).wrapping_add(a & b | c & (a | b));
             state = [first.wrapping_add(second), a, b, c, d.wrapping_add(first), e, f, g];
         }
         for (sum, word) in self.state.iter_mut().zip(state) {
@@ -96,48 +93,42 @@ impl Sha256 {
     }
 }
 
-/// The first 32 bits of the fractional part of the `degree`th root of `number`.
-fn fraction_of_root(number: u32, degree: u32) -> u32 {
-    let mut root: u128 = 0;
-    for bit in (0..36).rev() {
-        let candidate = root | 1 << bit;
-        if candidate.pow(degree) <= u128::from(number) << (32 * degree) {
-            root = candidate;
-        }
-    }
-    root as u32
+fn mix(word: u32, one: u32, other: u32) -> u32 {
+    word.rotate_right(one) ^ word.rotate_right(other)
 }
 
-/// An HMAC-SHA-256 in the making.
-#[derive(Debug, Clone)]
-pub struct Hmac {
-    inner: Sha256,
-    outer: Sha256,
+/// The first 32 bits of the fractional part of the `degree`th root of `number`, by Newton's method.
+/// 53 bits of a float are enough for them and for what stands before the point.
+fn fraction_of_root(number: u32, degree: i32) -> u32 {
+    let number = f64::from(number);
+    let mut root = number;
+    for _ in 0..64 {
+        let mut power = 1.0;
+        for _ in 1..degree {
+            power *= root;
+        }
+        root += (number / power - root) / f64::from(degree);
+    }
+    (root * 4_294_967_296.0) as i64 as u32
 }
 
-impl Hmac {
-    /// The code of nothing yet, under the key that is the concatenation of `parts`, which may be
-    /// 64 bytes long: longer keys, which no one has, would have to be hashed first.
-    pub fn new(parts: &[&[u8]]) -> Self {
-        let mut hmac = Self { inner: Sha256::new(), outer: Sha256::new() };
-        let key = parts.iter().copied().flatten().copied();
-        for byte in key.chain(core::iter::repeat(0)).take(64) {
-            hmac.inner.update(&[byte ^ 0x36]);
-            hmac.outer.update(&[byte ^ 0x5c]);
-        }
-        hmac
-    }
+/// SHA-256 of `message`.
+pub fn sha256(message: &[u8]) -> Digest {
+    Sha256::new().update(message).finish()
+}
 
-    /// Adds `bytes` to the message.
-    pub fn update(&mut self, bytes: &[u8]) -> &mut Self {
-        self.inner.update(bytes);
-        self
-    }
+/// HMAC-SHA-256 of `message`. The key may be 64 bytes long: longer ones, which nobody has here,
+/// would have to be hashed first.
+pub fn hmac(key: &[u8], message: &[u8]) -> Digest {
+    pass(0x5c, key, &pass(0x36, key, message))
+}
 
-    /// The code of the whole message.
-    pub fn finish(&mut self) -> Digest {
-        self.outer.update(&self.inner.finish()).finish()
+fn pass(mask: u8, key: &[u8], message: &[u8]) -> Digest {
+    let mut hash = Sha256::new();
+    for at in 0..64 {
+        hash.update(&[key.get(at).copied().unwrap_or_default() ^ mask]);
     }
+    hash.update(message).finish()
 }
 
 #[cfg(test)]
@@ -171,7 +162,7 @@ mod tests {
             let mut theirs = ::hmac::Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
             theirs.update(&message);
             let expected: Digest = theirs.finalize().into_bytes().into();
-            proptest::prop_assert_eq!(Hmac::new(&[&key]).update(&message).finish(), expected);
+            proptest::prop_assert_eq!(super::hmac(&key, &message), expected);
         }
     }
 

@@ -3,7 +3,8 @@
 use crate::{
     distribution::{Arch, Distribution},
     journal::Failure,
-    request::{CodeDeployAgent, Package, Request, SsmAgent},
+    request::{Package, Request},
+    text::nth_word,
 };
 
 /// What is known of the machine before the first step.
@@ -55,40 +56,49 @@ impl Step {
 
     /// The word for it in the journal.
     pub fn name(self) -> &'static [u8] {
-        match self {
-            Self::AwaitRole => b"role",
-            Self::InstallPitcrew => b"pitcrew",
-            Self::StartSsmAgent => b"ssm",
-            Self::StartCodeDeployAgent => b"codedeploy",
-            Self::ProveSsmAgent => b"ssm-online",
-            Self::ProveCodeDeployAgent => b"codedeploy-running",
-            Self::Tag => b"tags",
-        }
+        nth_word(b"role pitcrew ssm codedeploy ssm-online codedeploy-running tags", self as usize)
     }
 
-    fn is_wanted(self, request: &Request<'_>) -> bool {
-        let ssm = request.ssm() != SsmAgent::Leave;
-        let codedeploy = request.codedeploy() != CodeDeployAgent::Leave;
-        let tags = request.tags().next().is_some();
-        match self {
-            Self::AwaitRole => ssm || codedeploy || tags,
-            Self::InstallPitcrew => request.packages().next().is_some(),
-            Self::StartSsmAgent | Self::ProveSsmAgent => ssm,
-            Self::StartCodeDeployAgent | Self::ProveCodeDeployAgent => codedeploy,
-            Self::Tag => tags,
-        }
+    /// Keys of the request that ask for it.
+    fn keys(self) -> &'static [u8] {
+        nth_word(b"ssm,codedeploy,tag package ssm codedeploy ssm codedeploy tag", self as usize)
     }
 
-    /// Whether this step makes no sense after `failed` has failed. Agents are independent of each
-    /// other and of Pitcrew: an operator needs SSM most when something else went wrong. Tags say
-    /// that all is well, so any failure keeps them away.
-    pub fn is_void_after(self, failed: Self) -> bool {
+    /// Whether `request` asks for it.
+    pub fn is_wanted(self, request: &Request<'_>) -> bool {
+        self.keys().split(|byte| *byte == b',').any(|key| request.has(key))
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
+    /// The steps without which this one makes no sense. Agents are independent of each other and
+    /// of Pitcrew: an operator needs SSM most when something else went wrong. Tags say that all is
+    /// well, so any failure keeps them away.
+    const fn needs(self) -> u8 {
         match self {
-            Self::AwaitRole | Self::InstallPitcrew | Self::StartSsmAgent | Self::StartCodeDeployAgent => false,
-            Self::ProveSsmAgent => failed == Self::StartSsmAgent || failed == Self::AwaitRole,
-            Self::ProveCodeDeployAgent => failed == Self::StartCodeDeployAgent,
-            Self::Tag => true,
+            Self::AwaitRole | Self::InstallPitcrew | Self::StartSsmAgent | Self::StartCodeDeployAgent => 0,
+            Self::ProveSsmAgent => Self::StartSsmAgent.bit() | Self::AwaitRole.bit(),
+            Self::ProveCodeDeployAgent => Self::StartCodeDeployAgent.bit(),
+            Self::Tag => u8::MAX,
         }
+    }
+}
+
+/// The steps that have failed so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Failed(u8);
+
+impl Failed {
+    /// Adds a step.
+    pub fn add(&mut self, step: Step) {
+        self.0 |= step.bit();
+    }
+
+    /// Whether `step` makes no sense any more.
+    pub fn makes_void(self, step: Step) -> bool {
+        self.0 & step.needs() != 0
     }
 }
 
@@ -97,7 +107,7 @@ impl Step {
 /// # Errors
 /// [`Failure::NoPackage`] when Pitcrew is wanted but none of its packages fits the machine.
 pub fn steps(request: &Request<'_>, facts: &Facts<'_>) -> Result<impl Iterator<Item = Step>, Failure> {
-    if request.packages().next().is_some() {
+    if Step::InstallPitcrew.is_wanted(request) {
         package(request, facts)?;
     }
     Ok(Step::ALL.into_iter().filter(move |step| step.is_wanted(request)))
@@ -109,7 +119,7 @@ pub fn steps(request: &Request<'_>, facts: &Facts<'_>) -> Result<impl Iterator<I
 /// [`Failure::NoPackage`] when none fits.
 pub fn package<'a>(request: &Request<'a>, facts: &Facts<'_>) -> Result<Package<'a>, Failure> {
     let kind = facts.distribution.package_kind();
-    request.packages().find(|package| package.arch == facts.arch && package.kind == kind).ok_or(Failure::NoPackage)
+    request.package(facts.arch, kind).ok_or(Failure::NoPackage)
 }
 
 #[cfg(test)]
@@ -137,13 +147,39 @@ mod tests {
     }
 
     #[test]
+    fn each_step_has_its_name() {
+        let names = Step::ALL.map(|step| str::from_utf8(step.name()).unwrap());
+        assert_eq!(names, ["role", "pitcrew", "ssm", "codedeploy", "ssm-online", "codedeploy-running", "tags"]);
+    }
+
+    #[test]
+    fn each_step_is_wanted_where_its_key_is_given() {
+        let wanted = |line: &str| {
+            let text = std::format!("pitcrew-bootstrap 1\n{line}\n");
+            let request = Request::parse(text.as_bytes()).unwrap();
+            Step::ALL.into_iter().filter(|step| step.is_wanted(&request)).collect::<std::vec::Vec<_>>()
+        };
+        assert_eq!(wanted("package x86_64 rpm u d"), [Step::InstallPitcrew]);
+        assert_eq!(wanted("ssm ensure"), [Step::AwaitRole, Step::StartSsmAgent, Step::ProveSsmAgent]);
+        assert_eq!(wanted("codedeploy 2"), [Step::AwaitRole, Step::StartCodeDeployAgent, Step::ProveCodeDeployAgent]);
+        assert_eq!(wanted("tag a b"), [Step::AwaitRole, Step::Tag]);
+        assert_eq!(wanted("pin a b"), []);
+    }
+
+    #[test]
     fn any_failure_keeps_the_tags_away_but_agents_do_not_wait_for_each_other() {
+        let after = |step| {
+            let mut failed = Failed::default();
+            failed.add(step);
+            failed
+        };
         for failed in Step::ALL {
-            assert!(Step::Tag.is_void_after(failed));
-            assert!(!Step::StartSsmAgent.is_void_after(failed));
-            assert!(!Step::StartCodeDeployAgent.is_void_after(failed));
+            assert!(after(failed).makes_void(Step::Tag));
+            assert!(!after(failed).makes_void(Step::StartSsmAgent));
+            assert!(!after(failed).makes_void(Step::StartCodeDeployAgent));
         }
-        assert!(Step::ProveSsmAgent.is_void_after(Step::StartSsmAgent));
-        assert!(!Step::ProveSsmAgent.is_void_after(Step::StartCodeDeployAgent));
+        assert!(after(Step::StartSsmAgent).makes_void(Step::ProveSsmAgent));
+        assert!(!after(Step::StartCodeDeployAgent).makes_void(Step::ProveSsmAgent));
+        assert!(Step::ALL.iter().all(|step| !Failed::default().makes_void(*step)));
     }
 }

@@ -1,32 +1,42 @@
 //! Bytes in and bytes out: a bounded writer, and the few readers that the parsers share.
 
-/// Writes into a slice that somebody else owns; what does not fit is dropped and remembered.
+/// Writes into a slice that somebody else owns. A text that does not fit is no text at all: it stays
+/// empty from then on, so that nobody acts on half of one.
 ///
 /// The payload has no allocator and no `core::fmt`, so every text is built here.
 #[derive(Debug)]
 pub struct Text<'a> {
     room: &'a mut [u8],
+    /// Bytes written; more than there is room for once something did not fit.
     len: usize,
-    overflowed: bool,
 }
 
 impl<'a> Text<'a> {
     /// An empty text over `room`, whose length is the capacity.
     pub fn new(room: &'a mut [u8]) -> Self {
-        Self { room, len: 0, overflowed: false }
+        Self { room, len: 0 }
     }
 
-    /// Appends `bytes` whole, or nothing of them when they do not fit.
+    /// Appends `bytes`.
     pub fn put(&mut self, bytes: &[u8]) -> &mut Self {
         let end = self.len.saturating_add(bytes.len());
-        match self.room.get_mut(self.len..end) {
-            Some(place) => {
-                place.copy_from_slice(bytes);
-                self.len = end;
-            }
-            None => self.overflowed = true,
+        if let Some(place) = self.room.get_mut(self.len..end) {
+            place.copy_from_slice(bytes);
         }
+        self.len = end;
         self
+    }
+
+    /// Appends `template` with the first of `values` in the place of each `$1`, the second in that
+    /// of each `$2`, and so on.
+    pub fn fill(&mut self, mut template: &[u8], values: &[&[u8]]) -> &mut Self {
+        loop {
+            let (plain, rest) = cut(template, b'$');
+            self.put(plain);
+            let Some((digit, rest)) = rest.split_first() else { return self };
+            self.put(values.get(usize::from(digit.wrapping_sub(b'1'))).copied().unwrap_or_default());
+            template = rest;
+        }
     }
 
     /// Appends `number` in decimal.
@@ -53,32 +63,34 @@ impl<'a> Text<'a> {
     pub fn hex(&mut self, bytes: &[u8]) -> &mut Self {
         for byte in bytes {
             for nibble in [byte >> 4, byte & 15] {
-                self.put(&[if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }]);
+                self.put(
+                    b"0123456789abcdef".get(usize::from(nibble)..).and_then(|from| from.get(..1)).unwrap_or_default(),
+                );
             }
         }
         self
     }
 
     /// What has been written so far.
+    #[inline(never)]
     pub fn bytes(&self) -> &[u8] {
         self.room.get(..self.len).unwrap_or_default()
     }
 
-    /// What has been written, for as long as the room itself lives.
-    pub fn into_bytes(self) -> &'a [u8] {
-        let Self { room, len, .. } = self;
-        room.get(..len).unwrap_or_default()
-    }
-
     /// Whether something did not fit.
     pub fn is_overflowed(&self) -> bool {
-        self.overflowed
+        self.len > self.room.len()
+    }
+
+    /// What has been written, for as long as the room itself lives.
+    pub fn into_bytes(self) -> &'a [u8] {
+        let Self { room, len } = self;
+        room.get(..len).unwrap_or_default()
     }
 
     /// Forgets everything written.
     pub fn clear(&mut self) {
         self.len = 0;
-        self.overflowed = false;
     }
 }
 
@@ -89,19 +101,60 @@ pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// `text` up to the first `separator`, and what follows it; all of `text` and nothing without one.
 pub fn cut(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
-    let mut parts = text.splitn(2, |byte| *byte == separator);
-    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+    match text.iter().position(|byte| *byte == separator) {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default()),
+        None => (text, b""),
+    }
 }
 
 /// Whether `word` is one of the words of `list`, which single spaces separate.
-pub fn has_word(list: &[u8], word: &[u8]) -> bool {
-    list.split(|byte| *byte == b' ').any(|listed| listed == word)
+pub fn has_word(mut list: &[u8], word: &[u8]) -> bool {
+    while !list.is_empty() {
+        let (listed, rest) = cut(list, b' ');
+        if listed == word {
+            return true;
+        }
+        list = rest;
+    }
+    false
 }
 
-/// What follows the first `needle` in `text`.
+/// The word number `index`, counted from 0, of a list that single spaces separate.
+pub fn nth_word(mut list: &'static [u8], index: usize) -> &'static [u8] {
+    for _ in 0..index {
+        list = cut(list, b' ').1;
+    }
+    cut(list, b' ').0
+}
+
+/// What follows the first `needle` in `text`, whatever the case of its letters.
 pub fn after<'a>(text: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
-    let at = text.windows(needle.len().max(1)).position(|window| window == needle)?;
-    text.get(at + needle.len()..)
+    let mut rest = text;
+    while let Some(begin) = rest.get(..needle.len()) {
+        if begin.iter().zip(needle).all(|(one, other)| one.eq_ignore_ascii_case(other)) {
+            return rest.get(needle.len()..);
+        }
+        rest = rest.get(1..)?;
+    }
+    None
+}
+
+/// The value of the `index`th line, counted from 0, that consists of `key`, `separator` and a
+/// value.
+pub fn value_of<'a>(text: &'a [u8], separator: u8, key: &[u8], mut index: usize) -> Option<&'a [u8]> {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (line, tail) = cut(rest, b'\n');
+        rest = tail;
+        let (name, value) = cut(line, separator);
+        if name == key {
+            if index == 0 {
+                return Some(value);
+            }
+            index -= 1;
+        }
+    }
+    None
 }
 
 /// The decimal number at the start of `text` and what follows it; `None` without a digit or when
@@ -129,17 +182,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_takes_what_fits_and_remembers_what_did_not() {
+    fn a_text_that_does_not_fit_is_none() {
         let mut room = [0; 8];
         let mut text = Text::new(&mut room);
         text.put(b"ab").number(0).padded(7, 2).hex(&[0xf0]);
         assert_eq!(text.bytes(), b"ab007f0");
         assert!(!text.is_overflowed());
         text.put(b"xy");
-        assert_eq!(text.bytes(), b"ab007f0");
-        assert!(text.is_overflowed());
+        assert_eq!((text.bytes(), text.is_overflowed()), (&b""[..], true));
+        text.put(b"");
+        assert_eq!((text.bytes(), text.is_overflowed()), (&b""[..], true));
         text.clear();
         assert_eq!((text.bytes(), text.is_overflowed()), (&b""[..], false));
+    }
+
+    #[test]
+    fn a_template_is_filled_with_values() {
+        let mut room = [0; 40];
+        let mut text = Text::new(&mut room);
+        text.fill(b"https://$1.$2/$1", &[b"a", b"b"]).fill(b"$3 plain", &[]).fill(b"", &[b"x"]);
+        assert_eq!(text.bytes(), b"https://a.b/a plain");
     }
 
     #[test]
@@ -156,6 +218,9 @@ mod tests {
         assert_eq!(cut(b"a", b' '), (&b"a"[..], &b""[..]));
         assert_eq!(after(b"xx<Code>No", b"<Code>"), Some(&b"No"[..]));
         assert_eq!(after(b"x", b"<Code>"), None);
+        assert_eq!(after(b"DATE: now", b"Date: "), Some(&b"now"[..]));
+        assert_eq!(value_of(b"a=1\nb=2\na=3", b'=', b"a", 1), Some(&b"3"[..]));
+        assert_eq!(value_of(b"a=1\nb=2\n", b'=', b"a", 1), None);
         assert_eq!(number(b"4294967295"), Some(u32::MAX));
         assert_eq!(number(b"4294967296"), None);
         assert_eq!(number(b""), None);

@@ -8,7 +8,7 @@ use crate::{
     http,
     journal::Failure,
     retry::{self, Trial},
-    text::{Text, after, lines},
+    text::{Text, after, cut},
 };
 
 /// A program that speaks TLS.
@@ -22,85 +22,103 @@ pub enum Tool {
     Python,
 }
 
-/// One transfer: a GET, or a POST where there is a form.
+/// One transfer.
 #[derive(Debug, Clone, Copy)]
 pub struct Transfer<'a> {
-    /// Where to.
-    pub url: &'a [u8],
-    /// File for the reply's body.
-    pub output: &'a [u8],
-    /// File with certificate authorities, or empty for the system's.
-    pub ca: &'a [u8],
-    /// Headers, one `Name: value` a line.
-    pub headers: &'a [u8],
-    /// Form to post, or empty.
-    pub form: &'a [u8],
+    /// What the templates name `$1` to `$7`: URL, file for the reply's body, file with certificate
+    /// authorities, and of a POST the form, date, token and authorization.
+    values: [&'a [u8]; 7],
 }
 
-/// Understands the configuration that curl is given.
-const PYTHON: &[u8] = b"python3\0-c\0import sys,ssl,urllib.request as u
-c={};h={}
-for l in sys.stdin:
- k,_,v=l.strip().partition(' = ');v=v.strip('\"')
- if k=='header':h.update([v.split(': ',1)])
- else:c[k]=v
-s=ssl.create_default_context(cafile=c.get('cacert'))
-try:r=u.urlopen(u.Request(c['url'],c.get('data','').encode()or None,h),context=s,timeout=20)
-except u.HTTPError as e:r=e
-print('HTTP/1',r.getcode());print(r.headers)
-open(c['output'],'wb').write(r.read())\0";
+impl<'a> Transfer<'a> {
+    /// A download of `url` to the file `output`, trusting the authorities in the file `ca`, or the
+    /// system's when it is empty.
+    pub fn get(url: &'a [u8], output: &'a [u8], ca: &'a [u8]) -> Self {
+        Self::post(url, output, ca, b"", [b""; 3])
+    }
+
+    /// A call that posts `form`, with the values of the headers `X-Amz-Date`,
+    /// `X-Amz-Security-Token` and `Authorization`.
+    pub fn post(url: &'a [u8], output: &'a [u8], ca: &'a [u8], form: &'a [u8], signature: [&'a [u8]; 3]) -> Self {
+        let [date, token, authorization] = signature;
+        Self { values: [url, output, ca, form, date, token, authorization] }
+    }
+}
+
+impl<'a> Transfer<'a> {
+    /// Where to.
+    pub fn url(&self) -> &'a [u8] {
+        let [url, ..] = self.values;
+        url
+    }
+}
+
+/// Reads URL, output, authorities and form, and where there is a form the headers, a line each.
+const PYTHON: &[u8] = b"python3 -c 'import sys,ssl,urllib.request as q
+u,o,a,f,*h=sys.stdin.read().split(\"\\n\")
+try:r=q.urlopen(q.Request(u,f.encode()or None,dict(l.split(\": \")for l in h if f)),timeout=20,context=ssl.create_default_context(cafile=a or None))
+except q.HTTPError as e:r=e
+print(\"HTTP/1.1\",r.code,r.headers)
+open(o,\"wb\").write(r.read())'";
 
 impl Tool {
     /// All of them, the one to try first in front.
     pub const ALL: [Self; 3] = [Self::Curl, Self::Wget, Self::Python];
 
-    /// The command, each argument ending in NUL; [`Tool::last_argument`] is added to it.
+    /// The shell's line that runs it; `$0` is the URL, which wget wants there.
     pub fn command(self) -> &'static [u8] {
         match self {
-            Self::Curl => b"curl\0-qK\0",
-            Self::Wget => b"wget\0--config=/dev/stdin\0--\0",
+            Self::Curl => b"curl -qsSLD- -Y1 -y20 -K-",
+            Self::Wget => b"wget -nv -St1 -T20 --content-on-error --config=/dev/stdin \"$0\"",
             Self::Python => PYTHON,
-        }
-    }
-
-    /// Standard input for curl, the URL for wget; Python passes it over.
-    pub fn last_argument<'a>(self, transfer: &Transfer<'a>) -> &'a [u8] {
-        match self {
-            Self::Curl | Self::Python => b"-",
-            Self::Wget => transfer.url,
         }
     }
 
     /// Writes what the program reads on its standard input.
     pub fn configure(self, transfer: &Transfer<'_>, out: &mut Text<'_>) {
-        let (fixed, keys, quote): (&[u8], [&[u8]; 5], &[u8]) = match self {
-            Self::Curl | Self::Python => (
-                b"silent\nshow-error\nlocation\ndump-header = \"-\"\nconnect-timeout = 20\nspeed-limit = 1\nspeed-time = 20\n",
-                [b"url", b"output", b"cacert", b"data", b"header"],
-                b"\"",
-            ),
-            Self::Wget => (
-                b"verbose = off\nserver_response = on\ncontent_on_error = on\ntries = 1\ntimeout = 20\n",
-                [b"", b"output_document", b"ca_certificate", b"post_data", b"header"],
-                b"",
-            ),
+        let templates = match self {
+            Self::Curl => &CURL,
+            Self::Wget => &WGET,
+            Self::Python => &LINES,
         };
-        out.put(fixed);
-        let mut entry = |key: &[u8], value: &[u8]| {
-            if !key.is_empty() && !value.is_empty() {
-                out.put(key).put(b" = ").put(quote).put(value).put(quote).put(b"\n");
-            }
-        };
-        let [url, output, ca, form, header] = keys;
-        entry(url, transfer.url);
-        entry(output, transfer.output);
-        entry(ca, transfer.ca);
-        entry(form, transfer.form);
-        for line in lines(transfer.headers) {
-            entry(header, line);
+        let values = &transfer.values;
+        let [_, _, ca, form, ..] = values;
+        out.fill(templates.always, values);
+        if !ca.is_empty() {
+            out.fill(templates.with_ca, values);
+        }
+        if !form.is_empty() {
+            out.fill(templates.with_form, values);
         }
     }
 }
+
+/// How a program wants its configuration.
+struct Templates {
+    always: &'static [u8],
+    with_ca: &'static [u8],
+    with_form: &'static [u8],
+}
+
+static CURL: Templates = Templates {
+    always: b"url = \"$1\"\noutput = \"$2\"\n",
+    with_ca: b"cacert = \"$3\"\n",
+    with_form: b"data = \"$4\"\nheader = \"X-Amz-Date: $5\"\nheader = \"X-Amz-Security-Token: $6\"\n\
+                 header = \"Authorization: $7\"\n",
+};
+
+static WGET: Templates = Templates {
+    always: b"output_document = $2\n",
+    with_ca: b"ca_certificate = $3\n",
+    with_form: b"post_data = $4\nheader = X-Amz-Date: $5\nheader = X-Amz-Security-Token: $6\n\
+                 header = Authorization: $7\n",
+};
+
+static LINES: Templates = Templates {
+    always: b"$1\n$2\n$3\n$4\nX-Amz-Date: $5\nX-Amz-Security-Token: $6\nAuthorization: $7",
+    with_ca: b"",
+    with_form: b"",
+};
 
 /// What the program's exit status and its output say about a transfer.
 pub fn outcome(exit: u32, output: &[u8]) -> Trial<()> {
@@ -109,28 +127,21 @@ pub fn outcome(exit: u32, output: &[u8]) -> Trial<()> {
     if says(b"curl: (23)") || says(b"space left") {
         return Trial::Never(Failure::Disk);
     }
-    match (status, exit) {
-        (200..=299, 0) => Trial::Ended(()),
-        (0 | 200..=299, _) if says(b"resol") || says(b"not known") => Trial::Again(Failure::Dns),
-        (0 | 200..=299, _) => Trial::Again(Failure::Download),
-        _ => retry::download(status),
+    let is_broken_off = status == 0 || status < 300 && exit != 0;
+    if !is_broken_off {
+        return retry::download(status);
     }
+    let is_unresolved = says(b"resol") || says(b"not known");
+    Trial::Again(if is_unresolved { Failure::Dns } else { Failure::Download })
 }
 
-/// The line of a program's output that tells best why it failed: an error of curl's, which goes on
-/// to explain itself, or a status other than success, else the last one that is not empty.
+/// What of a program's output tells best why it failed: an error of curl's, which goes on to explain
+/// itself, or the status of a reply, else the last line.
 pub fn cause(output: &[u8]) -> &[u8] {
-    let mut cause: &[u8] = b"";
-    let mut is_found = false;
-    for line in lines(output) {
-        let line = line.trim_ascii();
-        let is_telling = line.starts_with(b"curl: (") || line.starts_with(b"HTTP/") && after(line, b" 200").is_none();
-        if is_telling || !is_found && !line.is_empty() {
-            cause = line;
-            is_found |= is_telling;
-        }
+    match after(output, b"curl: ").or(after(output, b"HTTP/1.1 ")) {
+        Some(told) => cut(told, b'\n').0.trim_ascii_end(),
+        None => output.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default(),
     }
-    cause
 }
 
 #[cfg(test)]
@@ -141,13 +152,8 @@ mod tests {
     fn configured(tool: Tool) -> String {
         let mut room = [0; 1000];
         let mut out = Text::new(&mut room);
-        let transfer = Transfer {
-            url: b"https://ec2/",
-            output: b"/answer",
-            ca: b"",
-            headers: b"X-Amz-Date: d\nAuthorization: A B=c, D=e\n",
-            form: b"Action=CreateTags",
-        };
+        let transfer =
+            Transfer::post(b"https://ec2/", b"/answer", b"", b"Action=CreateTags", [b"d", b"t", b"A B=c, D=e"]);
         tool.configure(&transfer, &mut out);
         String::from_utf8(out.bytes().into()).unwrap()
     }
@@ -160,7 +166,14 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
         assert!(!text.contains("cacert"));
-        assert_eq!(configured(Tool::Python), text);
+    }
+
+    #[test]
+    fn python_is_given_plain_lines() {
+        assert_eq!(
+            configured(Tool::Python),
+            "https://ec2/\n/answer\n\nAction=CreateTags\nX-Amz-Date: d\nX-Amz-Security-Token: t\nAuthorization: A B=c, D=e"
+        );
     }
 
     #[test]
@@ -196,13 +209,9 @@ mod tests {
     #[test]
     fn the_line_that_tells_is_found_among_the_others() {
         for (output, expected) in [
-            (
-                "curl: (60) SSL certificate problem\nMore details here\n\nlearn more\n",
-                "curl: (60) SSL certificate problem",
-            ),
-            ("HTTP/1.1 503 Slow Down\r\nDate: x\r\n\r\n", "HTTP/1.1 503 Slow Down"),
-            ("  HTTP/1.1 404 Not Found\n  Connection: close\n", "HTTP/1.1 404 Not Found"),
-            ("HTTP/1.1 200 OK\nContent-Length: 3\n\ncurl: (18) transfer closed", "curl: (18) transfer closed"),
+            ("curl: (60) SSL certificate problem\nMore details here\n\nlearn more\n", "(60) SSL certificate problem"),
+            ("HTTP/1.1 200 OK\nContent-Length: 3\n\ncurl: (18) transfer closed", "(18) transfer closed"),
+            ("HTTP/1.1 503 Slow Down\r\nDate: x\r\n\r\n", "503 Slow Down"),
             ("Reading package lists...\nE: Unable to locate package\n\n", "E: Unable to locate package"),
             ("", ""),
         ] {

@@ -22,7 +22,13 @@ const STATE: &str = "var/lib/pitcrew/bootstrap";
 /// What every double begins with.
 const NOTE: &str = r#"
 echo "$(basename "$0") $*" >> $ROOT/calls
-if [ "$(wc -l < $ROOT/calls)" = "$(cat $ROOT/kill-at 2>/dev/null)" ]; then kill -9 $PPID; fi
+if [ "$(wc -l < $ROOT/calls)" = "$(cat $ROOT/kill-at 2>/dev/null)" ]; then
+    # The payload runs lines of a shell, which may stand between it and this program.
+    payload=$PPID
+    read -r _ name _ parent _ < /proc/$payload/stat
+    if [ "$name" = "(sh)" ]; then payload=$parent; fi
+    kill -9 $payload
+fi
 for last; do :; done
 "#;
 

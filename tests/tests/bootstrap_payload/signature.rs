@@ -32,14 +32,8 @@ pub(crate) fn is_valid(call: &Call, token: &str) -> bool {
 pub(crate) fn signed_at(call: &Call) -> Option<u64> {
     let date = call.header("x-amz-date");
     let part = |from: usize, to: usize| date.get(from..to);
-    let rfc3339 = format!(
-        "{}-{}-{}T{}:{}:{}Z",
-        part(0, 4)?,
-        part(4, 6)?,
-        part(6, 8)?,
-        part(9, 11)?,
-        part(11, 13)?,
-        part(13, 15)?
-    );
-    pitcrew_plan::time::rfc3339(rfc3339.as_bytes())
+    let day = format!("{}-{}-{}", part(0, 4)?, part(4, 6)?, part(6, 8)?);
+    let text = format!("{day}T{}:{}:{}Z", part(9, 11)?, part(11, 13)?, part(13, 15)?);
+    let time = aws_smithy_types::DateTime::from_str(&text, aws_smithy_types::date_time::Format::DateTime).ok()?;
+    u64::try_from(time.secs()).ok()
 }

@@ -8,14 +8,12 @@ pub(super) mod number {
     pub(crate) const FLOCK: usize = 32;
     pub(crate) const MKDIRAT: usize = 34;
     pub(crate) const UNLINKAT: usize = 35;
-    pub(crate) const RENAMEAT: usize = 38;
     pub(crate) const OPENAT: usize = 56;
     pub(crate) const CLOSE: usize = 57;
     pub(crate) const LSEEK: usize = 62;
     pub(crate) const READ: usize = 63;
     pub(crate) const WRITE: usize = 64;
     pub(crate) const PREAD64: usize = 67;
-    pub(crate) const FSYNC: usize = 82;
     pub(crate) const EXIT_GROUP: usize = 94;
     pub(crate) const NANOSLEEP: usize = 101;
     pub(crate) const CLOCK_GETTIME: usize = 113;
@@ -29,8 +27,8 @@ pub(super) mod number {
     pub(crate) const CLONE: usize = 220;
     pub(crate) const EXECVE: usize = 221;
     pub(crate) const WAIT4: usize = 260;
-    pub(crate) const GETRANDOM: usize = 278;
     pub(crate) const MEMFD_CREATE: usize = 279;
+    pub(crate) const STATX: usize = 291;
 }
 
 /// Enters the kernel with three arguments.

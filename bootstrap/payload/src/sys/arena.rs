@@ -21,6 +21,7 @@ static ARENA: Arena = Arena(UnsafeCell::new([0; SIZE]));
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// `size` zeroed bytes; none at all when the arena is used up.
+#[inline(never)]
 pub fn room(size: usize) -> &'static mut [u8] {
     let begins = TAKEN.fetch_add(size, Ordering::Relaxed);
     if begins > SIZE - size {

@@ -13,6 +13,7 @@ const CLOSE_ON_EXEC: usize = 0o2_000_000;
 pub struct File(pub(super) usize);
 
 impl Drop for File {
+    #[inline(never)]
     fn drop(&mut self) {
         // SAFETY: the descriptor is ours and not used again.
         unsafe { call3(number::CLOSE, self.0, 0, 0) };
@@ -93,12 +94,6 @@ impl File {
         checked(unsafe { call3(number::LSEEK, self.0, offset, whence) }).unwrap_or_default()
     }
 
-    /// Waits until what was written is on the disk.
-    pub fn sync(&self) -> Option<()> {
-        // SAFETY: the call takes a number only.
-        checked(unsafe { call3(number::FSYNC, self.0, 0, 0) }).map(drop)
-    }
-
     /// Locks the file for as long as it is open; `None` when somebody else holds the lock.
     pub fn lock(&self) -> Option<()> {
         // SAFETY: the call takes numbers only: `LOCK_EX | LOCK_NB`.
@@ -114,15 +109,19 @@ pub fn read(path: Path, room: &mut [u8]) -> &[u8] {
     }
 }
 
-/// Puts `content` in the place of the file at `path`, durably, and wholly or not at all.
-pub fn replace(path: Path, content: &[u8]) -> Option<()> {
-    let beside = Path::new([path.bytes(), b".new", b""]);
-    let file = File::create(beside)?;
-    file.write(content)?;
-    file.sync()?;
-    // SAFETY: both paths end in NUL and live through the call.
-    let answer = unsafe { call5(number::RENAMEAT, HERE, beside.pointer(), HERE, path.pointer(), 0) };
-    checked(answer).map(drop)
+/// When the file at `path` was written, in Unix seconds; 0 when it is not there.
+pub fn written(path: Path) -> u64 {
+    // `struct statx`: the seconds of `stx_mtime` are its 15th eight bytes.
+    let mut about = [0_u64; 32];
+    // SAFETY: the path ends in NUL, the answer fits into 256 bytes, and both live through the call.
+    unsafe { call5(number::STATX, HERE, path.pointer(), 0, 0x40, (&raw mut about) as usize) };
+    about.get(14).copied().unwrap_or_default()
+}
+
+/// Writes a file anew. It may be cut short by a kill or a full disk, so what is kept in it must be
+/// such that half of it is taken for none.
+pub fn write(path: Path, content: &[u8]) -> Option<()> {
+    File::create(path)?.write(content)
 }
 
 /// Removes a file, if it is there.
@@ -135,7 +134,7 @@ pub fn remove(path: Path) {
 pub fn make_way(path: Path) {
     for (end, byte) in path.bytes().iter().enumerate() {
         if *byte == b'/' {
-            let directory = Path::new([path.bytes().get(..end).unwrap_or_default(), b"", b""]);
+            let directory = Path::new(path.bytes().get(..end).unwrap_or_default(), b"");
             // SAFETY: the path ends in NUL and lives through the call.
             unsafe { call3(number::MKDIRAT, HERE, directory.pointer(), 0o755) };
         }

@@ -77,6 +77,7 @@ pub fn run(environment: Environment, command: &[u8], input: &[u8], output: &File
     wait(child, until)
 }
 
+#[inline(never)]
 fn wait(child: usize, mut until: u64) -> u32 {
     let mut signal = SIGTERM;
     loop {

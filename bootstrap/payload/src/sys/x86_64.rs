@@ -19,7 +19,6 @@ pub(super) mod number {
     pub(crate) const WAIT4: usize = 61;
     pub(crate) const KILL: usize = 62;
     pub(crate) const FLOCK: usize = 73;
-    pub(crate) const FSYNC: usize = 74;
     pub(crate) const SETSID: usize = 112;
     pub(crate) const RT_SIGTIMEDWAIT: usize = 128;
     pub(crate) const CLOCK_GETTIME: usize = 228;
@@ -27,10 +26,9 @@ pub(super) mod number {
     pub(crate) const OPENAT: usize = 257;
     pub(crate) const MKDIRAT: usize = 258;
     pub(crate) const UNLINKAT: usize = 263;
-    pub(crate) const RENAMEAT: usize = 264;
     pub(crate) const DUP3: usize = 292;
-    pub(crate) const GETRANDOM: usize = 318;
     pub(crate) const MEMFD_CREATE: usize = 319;
+    pub(crate) const STATX: usize = 332;
 }
 
 /// Enters the kernel with three arguments.
