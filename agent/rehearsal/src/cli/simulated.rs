@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, anyhow};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{InProcess, RehearseArgs, text};
 use crate::rehearsal::{self, Options, Stage};
 use crate::timeline::Timeline;
-use crate::verdict::Report;
+use crate::verdict::{NoticeReport, Report};
 
 /// Plays one simulated rehearsal to its end, on this thread, under virtual time: it passes only when everybody waits.
 ///
@@ -55,6 +56,28 @@ struct Run {
     sent: u64,
     lost: u64,
     broken: Vec<String>,
+    notices: Vec<NoticeReport>,
+    metadata_requests_per_minute: f64,
+}
+
+/// How soon notices had their effect, in milliseconds, over many runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+struct Delays {
+    count: usize,
+    p50: u64,
+    p99: u64,
+    max: u64,
+}
+
+impl Delays {
+    /// `None` where there was nothing to be measured.
+    fn of(mut delays: Vec<u64>) -> Option<Self> {
+        delays.sort_unstable();
+        let count = delays.len();
+        // The smallest that this share of them does not exceed.
+        let at = |percent: usize| delays.get((count * percent).div_ceil(100).max(1) - 1).copied();
+        Some(Self { count, p50: at(50)?, p99: at(99)?, max: at(100)? })
+    }
 }
 
 fn many(args: &RehearseArgs, first: u64, in_process: &InProcess) -> anyhow::Result<bool> {
@@ -103,6 +126,8 @@ impl Run {
             sent: report.load.sent,
             lost: report.load.lost,
             broken: broken.map(|finding| format!("{}: {}", finding.expectation, finding.why)).collect(),
+            notices: report.notices.clone(),
+            metadata_requests_per_minute: report.metadata_requests_per_minute,
         }
     }
 
@@ -115,6 +140,12 @@ fn print(args: &RehearseArgs, runs: &[Run]) {
     let sent: u64 = runs.iter().map(|run| run.sent).sum();
     let lost: u64 = runs.iter().map(|run| run.lost).sum();
     let failed: Vec<_> = runs.iter().filter(|run| !run.passed()).collect();
+    let notices = || runs.iter().flat_map(|run| &run.notices);
+    let read = Delays::of(notices().filter_map(|notice| notice.read_ms).collect());
+    let deregistered = Delays::of(notices().filter_map(|notice| notice.deregister_ms).collect());
+    let asked: f64 = runs.iter().map(|run| run.metadata_requests_per_minute).sum();
+    #[expect(clippy::cast_precision_loss, reason = "nobody plays 2^52 runs")]
+    let asked = asked / runs.len().max(1) as f64;
     if args.json {
         let failures: Vec<_> = failed
             .iter()
@@ -122,6 +153,8 @@ fn print(args: &RehearseArgs, runs: &[Run]) {
             .collect();
         let document = json!({
             "passed": failed.is_empty(), "runs": runs.len(), "sent": sent, "lost": lost, "failures": failures,
+            "notice_to_read_ms": read, "notice_to_deregister_ms": deregistered,
+            "metadata_requests_per_minute": asked,
         });
         println!("{document:#}");
         return;
@@ -132,8 +165,27 @@ fn print(args: &RehearseArgs, runs: &[Run]) {
             println!("  {broken}");
         }
     }
+    for (what, delays) in [("read", read), ("DeregisterTargets", deregistered)] {
+        if let Some(Delays { count, p50, p99, max }) = delays {
+            println!("notice to {what:<18} p50 {p50} ms   p99 {p99} ms   max {max} ms   ({count} notices)");
+        }
+    }
+    println!("each agent asked its metadata service {asked:.0} times a minute");
     println!("{} rehearsals, {} failed; lost {lost} of {sent} requests", runs.len(), failed.len());
     if let Some(run) = failed.first() {
         println!("play one again: the same command without --runs and with --seed {}", run.seed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_were_measured() {
+        let of = |delays: std::ops::RangeInclusive<u64>| Delays::of(delays.rev().collect());
+        assert_eq!(of(1..=100), Some(Delays { count: 100, p50: 50, p99: 99, max: 100 }));
+        assert_eq!(of(7..=7), Some(Delays { count: 1, p50: 7, p99: 7, max: 7 }));
+        assert_eq!(of(1..=0), None);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::load::Progress;
 use crate::timeline::{Entry, Happening};
-use crate::verdict::{Absence, Judgement, Report};
+use crate::verdict::{Absence, Judgement, NoticeReport, Report};
 
 /// Standard output during a rehearsal.
 pub(super) struct Screen {
@@ -153,6 +153,15 @@ fn write_summary(text: &mut String, report: &Report, colour: bool) -> std::fmt::
             writeln!(text, "{}", absence_line(absence))?;
         }
     }
+    if !report.notices.is_empty() {
+        writeln!(text)?;
+        writeln!(text, "told to leave       read after   deregistered    gone after")?;
+        for notice in &report.notices {
+            writeln!(text, "{}", notice_line(notice))?;
+        }
+        let asked = report.metadata_requests_per_minute;
+        writeln!(text, "  each agent asked its metadata service {asked:.0} times a minute")?;
+    }
     writeln!(text)?;
     for finding in &report.findings {
         let (word, tone) = match finding.judgement {
@@ -178,6 +187,25 @@ fn write_summary(text: &mut String, report: &Report, colour: bool) -> std::fmt::
     };
     let verdict = if colour { tone.paint(verdict) } else { verdict.to_owned() };
     writeln!(text, "{verdict} (seed {})", report.seed)
+}
+
+fn notice_line(report: &NoticeReport) -> String {
+    let seconds = |milliseconds: Option<u64>| match milliseconds {
+        Some(milliseconds) => format!("{}.{:03} s", milliseconds / 1000, milliseconds % 1000),
+        None => "-".to_owned(),
+    };
+    let NoticeReport { notice, read_ms, deregister_ms } = report;
+    let gone = match notice.taken_away {
+        Some(gone) => format!("{:.1} s", gone.saturating_sub(notice.given).as_secs_f64()),
+        None => "stays".to_owned(),
+    };
+    format!(
+        "  instance {:<3} {:<9}{:>10}{:>14}{gone:>14}",
+        notice.instance,
+        notice.action.name(),
+        seconds(*read_ms),
+        seconds(*deregister_ms)
+    )
 }
 
 fn absence_line(absence: &Absence) -> String {

@@ -182,7 +182,7 @@ pub(super) fn hooks(evidence: &Evidence<'_>, timeline: &[Entry], calls: &[Call])
                 continue;
             }
             let began = entry.at.saturating_sub(end.took);
-            let may_answer = began.max(read).max(drained(evidence, notice, end, calls));
+            let may_answer = began.max(read).max(drained(evidence, notice, end, timeline, calls));
             let waited = entry.at.saturating_sub(may_answer);
             let restart = if was_killed(timeline, notice) { RESTART } else { Duration::ZERO };
             if waited > AT_ONCE + restart {
@@ -199,8 +199,15 @@ pub(super) fn hooks(evidence: &Evidence<'_>, timeline: &[Entry], calls: &[Call])
     }
 }
 
-/// Until when the hook before the application's stop may wait.
-fn drained(evidence: &Evidence<'_>, notice: &NoticeRecord, end: &ScriptEnd, calls: &[Call]) -> Duration {
+/// Until when the hook before the application's stop may wait. An agent that started meanwhile has to see for itself
+/// that nothing comes and nothing is in flight.
+fn drained(
+    evidence: &Evidence<'_>,
+    notice: &NoticeRecord,
+    end: &ScriptEnd,
+    timeline: &[Entry],
+    calls: &[Call],
+) -> Duration {
     let stops_next = matches!(end.event, LifecycleEvent::ApplicationStop | LifecycleEvent::BeforeInstall);
     if !stops_next {
         return Duration::ZERO;
@@ -216,10 +223,13 @@ fn drained(evidence: &Evidence<'_>, notice: &NoticeRecord, end: &ScriptEnd, call
             })
     });
     let Some(out) = out else { return Duration::MAX };
+    let started =
+        timeline.iter().rfind(|entry| entry.instance == Some(notice.instance) && entry.what == Happening::AgentStarted);
+    let began = out.at.max(started.map(|entry| entry.at).unwrap_or_default());
     match options.idle_on_drain {
-        IdleOnDrain::Closed => out.at + DRAIN + options.slow_requests.unwrap_or_default(),
+        IdleOnDrain::Closed => began + DRAIN + options.slow_requests.unwrap_or_default(),
         // Connections stay for the whole delay, and so does the wait for them.
-        IdleOnDrain::KeptOpen => out.at + DRAIN + options.deregistration_delay,
+        IdleOnDrain::KeptOpen => began + DRAIN + options.deregistration_delay,
     }
 }
 
