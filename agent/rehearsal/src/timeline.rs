@@ -225,7 +225,7 @@ impl fmt::Display for Happening {
             Self::MetadataInTrouble { fault, seconds } => {
                 write!(f, "metadata service in trouble for {seconds} s ({})", fault.name())
             }
-            Self::DrainScriptRan { name, why } => write!(f, "  drain.d/{name} runs ({why})"),
+            Self::DrainScriptRan { name, why } => write!(f, "  drain.d/{name} has run ({why})"),
             Self::AgentStopped => f.write_str("agent has ended"),
             Self::AgentKilled { when } => write!(f, "agent killed (SIGKILL) {when}"),
             Self::AgentFailed { reason } => write!(f, "agent did not start: {reason}"),

@@ -32,6 +32,14 @@ impl Double {
         Arc::new(Self { world: Arc::clone(&stage.world), net, applications: Mutex::default() })
     }
 
+    /// Reads what becomes of the instance, and cares nothing for it.
+    async fn read_notice(&self, seat: &Seat) {
+        let token = Request::put("/latest/api/token").header("x-aws-ec2-metadata-token-ttl-seconds", "60");
+        let token = self.metadata(seat, token).await;
+        let path = Request::get("/latest/meta-data/spot/instance-action").header("x-aws-ec2-metadata-token", &token);
+        self.world.router(Origin::Imds(seat.number), path.body(Bytes::new()).unwrap()).await;
+    }
+
     async fn metadata(&self, seat: &Seat, request: http::request::Builder) -> String {
         let request = request.body(Bytes::new()).unwrap();
         let response = self.world.router(Origin::Imds(seat.number), request).await;
@@ -59,6 +67,7 @@ impl Double {
     }
 
     async fn hook(&self, seat: &Seat, event: LifecycleEvent) {
+        self.read_notice(seat).await;
         let port = seat.application.port();
         let own = format!("Targets.member.1.Id={}&Targets.member.1.Port={port}", seat.instance_id);
         match event {

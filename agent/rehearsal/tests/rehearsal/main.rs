@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the stage of a test fails as its test does")]
 
 mod double;
+mod interruption;
 
 use std::sync::Arc;
 use std::time::Duration;
