@@ -15,7 +15,7 @@ use crate::{
     unit,
 };
 
-const UNIT: &[u8] = b"codedeploy-agent.service";
+const UNIT: &[u8] = b"codedeploy-agent";
 const CONFIG_FILE: &[u8] = b"/etc/codedeploy-agent/conf/codedeployagent.yml";
 
 /// Has the agent run with the configuration that was asked for.
@@ -46,7 +46,7 @@ fn configure(machine: &mut Machine<'_>) -> Result<bool, Failure> {
     Ok(false)
 }
 
-fn install(machine: &mut Machine<'_>) -> Result<(), Failure> {
+fn install(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
     match machine.request.codedeploy() {
         CodeDeployAgent::Leave | CodeDeployAgent::Ensure => Err(Failure::Absent),
         CodeDeployAgent::V1 => install_v1(machine),
@@ -63,7 +63,7 @@ fn install(machine: &mut Machine<'_>) -> Result<(), Failure> {
 }
 
 /// Installs 2.x by its own installer, a shell script.
-fn install_v2(machine: &mut Machine<'_>) -> Result<(), Failure> {
+fn install_v2(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
     let installer = download(machine, CODEDEPLOY_V2_INSTALLER)?;
     machine.retry(2, &mut |machine| match machine.run(b"sh $0 auto", installer.bytes()) {
         true => Trial::Ended(()),
@@ -72,7 +72,7 @@ fn install_v2(machine: &mut Machine<'_>) -> Result<(), Failure> {
 }
 
 /// Installs 1.x by the manifest, which names the newest package of each kind.
-fn install_v1(machine: &mut Machine<'_>) -> Result<(), Failure> {
+fn install_v1(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
     let manifest = file::read(download(machine, CODEDEPLOY_V1_MANIFEST)?, arena::room(2048));
     let key = location::codedeploy_v1_package(manifest, machine.facts.distribution.package_kind());
     let mut url = arena::text(512);
@@ -90,7 +90,6 @@ fn download(machine: &mut Machine<'_>, key: &[u8]) -> Result<Path, Failure> {
 
 /// Waits until the agent is up, and up still a little later: one that cannot run ends at once.
 pub(crate) fn prove(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::Already;
     machine.retry(TRIES, &mut |machine| {
         if unit::is_active(machine, UNIT) {
             sleep_ms(u64::from(machine.request.pace_ms()) * 2);
@@ -98,8 +97,6 @@ pub(crate) fn prove(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
                 return Trial::Ended(());
             }
         }
-        outcome = Outcome::Done;
         Trial::Again(Failure::Unit)
-    })?;
-    Ok(outcome)
+    })
 }

@@ -1,7 +1,7 @@
 //! Downloads and calls over TLS, by a child program.
 
 use pitcrew_plan::{
-    journal::Failure,
+    journal::{Failure, Outcome},
     retry::{TRIES, Trial},
     sha256::Sha256,
     text::Text,
@@ -32,7 +32,12 @@ pub(crate) fn transfer(machine: &mut Machine<'_>, transfer: &Transfer<'_>) -> Tr
 
 /// Downloads `url` to `to`, and checks its SHA-256 where one is given. A wrong digest is tried
 /// once more: a proxy may have cut the file.
-pub(crate) fn download(machine: &mut Machine<'_>, url: &[u8], to: Path, sha256: Option<&[u8]>) -> Result<(), Failure> {
+pub(crate) fn download(
+    machine: &mut Machine<'_>,
+    url: &[u8],
+    to: Path,
+    sha256: Option<&[u8]>,
+) -> Result<Outcome, Failure> {
     let mut verdict: fn(Failure) -> Trial<()> = Trial::Again;
     machine.retry(TRIES, &mut |machine| {
         let get = Transfer::get(url, to.bytes(), machine.request.ca());

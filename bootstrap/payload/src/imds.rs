@@ -55,15 +55,10 @@ pub(crate) fn await_text(machine: &mut Machine<'_>, path: &[u8]) -> Result<&'sta
 
 /// Waits until the instance's role has credentials.
 pub(crate) fn await_role(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::Already;
     machine.retry(TRIES, &mut |machine| match credentials(machine) {
         Some(_) => Trial::Ended(()),
-        None => {
-            outcome = Outcome::Done;
-            Trial::Again(Failure::Role)
-        }
-    })?;
-    Ok(outcome)
+        None => Trial::Again(Failure::Role),
+    })
 }
 
 /// Credentials of the instance's role, fresh from the service.

@@ -2,7 +2,7 @@
 
 use pitcrew_plan::{
     distribution::COMMAND,
-    journal::Failure,
+    journal::{Failure, Outcome},
     request::Request,
     retry::{Backoff, Trial},
     step::Facts,
@@ -49,9 +49,11 @@ impl Machine<'_> {
     /// The same, with `input` on its standard input, and its exit status as the answer.
     pub(crate) fn run_reading(&mut self, line: &[u8], argument: &[u8], input: &[u8]) -> u32 {
         self.output_begins = self.output.size();
-        let mut whole = arena::text(4096);
-        whole.fill(COMMAND, &[self.facts.region, line, argument]);
-        let exit = process::run(self.environment, whole.bytes(), input, &self.output, self.until);
+        let (mut whole, mut seconds) = (arena::text(4096), arena::text(20));
+        // `timeout 0` would be none at all.
+        seconds.number(self.until.saturating_sub(monotonic_ms()) / 1000 + 1);
+        whole.fill(COMMAND, &[self.facts.region, line, argument, seconds.bytes()]);
+        let exit = process::run(self.environment, whole.bytes(), input, &self.output);
         self.detail.clear();
         let cause = cause(self.said());
         self.detail.put(cause.get(..200).unwrap_or(cause));
@@ -71,11 +73,17 @@ impl Machine<'_> {
     }
 
     /// Tries until it succeeds, fails for good, has failed `tries` times, or the run is over.
-    pub(crate) fn retry(&mut self, tries: u32, attempt: &mut dyn FnMut(&mut Self) -> Trial<()>) -> Result<(), Failure> {
+    /// `already` when the first try succeeded.
+    pub(crate) fn retry(
+        &mut self,
+        tries: u32,
+        attempt: &mut dyn FnMut(&mut Self) -> Trial<()>,
+    ) -> Result<Outcome, Failure> {
         let mut backoff = Backoff::new(self.request.pace_ms(), self.seed);
         for tried in 1.. {
             match attempt(self) {
-                Trial::Ended(()) => break,
+                Trial::Ended(()) if tried == 1 => break,
+                Trial::Ended(()) => return Ok(Outcome::Done),
                 Trial::Never(failure) => return Err(failure),
                 Trial::Again(failure) => {
                     let pause = backoff.pause();
@@ -86,6 +94,6 @@ impl Machine<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(Outcome::Already)
     }
 }

@@ -1,6 +1,10 @@
 //! Installs package files with the distribution's package manager.
 
-use pitcrew_plan::{distribution::PackageKind, journal::Failure, retry::Trial};
+use pitcrew_plan::{
+    distribution::PackageKind,
+    journal::{Failure, Outcome},
+    retry::Trial,
+};
 
 use crate::{fetch, machine::Machine, sys::file};
 
@@ -8,7 +12,7 @@ use crate::{fetch, machine::Machine, sys::file};
 const TRIES: u32 = 4;
 
 /// Downloads the package at `url`, checks it, and installs it.
-pub(crate) fn install(machine: &mut Machine<'_>, url: &[u8], sha256: Option<&[u8]>) -> Result<(), Failure> {
+pub(crate) fn install(machine: &mut Machine<'_>, url: &[u8], sha256: Option<&[u8]>) -> Result<Outcome, Failure> {
     let distribution = machine.facts.distribution;
     // apt tells a file from a package's name by its end.
     let file = machine.path(match distribution.package_kind() {
@@ -21,5 +25,5 @@ pub(crate) fn install(machine: &mut Machine<'_>, url: &[u8], sha256: Option<&[u8
         false => Trial::Again(Failure::Install),
     })?;
     file::remove(file);
-    Ok(())
+    Ok(Outcome::Done)
 }

@@ -17,8 +17,8 @@ use crate::{
     unit,
 };
 
-/// The snap's unit before the package's: where both exist, the snap is the one that is meant.
-const UNITS: [&[u8]; 2] = [b"snap.amazon-ssm-agent.amazon-ssm-agent.service", b"amazon-ssm-agent.service"];
+/// The name of the agent, its unit and its snap.
+const AGENT: &[u8] = b"amazon-ssm-agent";
 
 /// Has the agent run, with credentials from its first breath.
 #[inline(never)]
@@ -27,29 +27,21 @@ pub(crate) fn start(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
         // Snaps of the image appear a while after boot.
         machine.run(b"snap wait system seed.loaded", b"");
     }
-    let found = match find(machine) {
-        Some(unit) => unit,
-        None => {
-            install(machine)?;
-            find(machine).ok_or(Failure::Unit)?
-        }
-    };
-    if unit::is_active(machine, found) && has_registered(machine, machine.path(IDENTITY_FILE), arena::room(4096)) {
+    if !unit::exists(machine, AGENT) {
+        install(machine)?;
+    } else if unit::is_active(machine, AGENT) && has_registered(machine, machine.path(IDENTITY_FILE), arena::room(4096))
+    {
         return Ok(Outcome::Already);
     }
     // An agent whose first call found no credentials sleeps for five minutes and more.
-    unit::enable_and_restart(machine, found)?;
+    unit::enable_and_restart(machine, AGENT)?;
     Ok(Outcome::Done)
 }
 
-fn find(machine: &mut Machine<'_>) -> Option<&'static [u8]> {
-    UNITS.into_iter().find(|unit| unit::exists(machine, unit))
-}
-
-fn install(machine: &mut Machine<'_>) -> Result<(), Failure> {
+fn install(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
     let SsmAgent::Install { version } = machine.request.ssm() else { return Err(Failure::Absent) };
-    if machine.facts.distribution.has_ssm_snap() && machine.run(b"snap install --classic amazon-ssm-agent", b"") {
-        return Ok(());
+    if machine.facts.distribution.has_ssm_snap() && machine.run(b"snap install --classic $0", AGENT) {
+        return Ok(Outcome::Done);
     }
     let mut url = arena::text(512);
     location::ssm_package(&machine.request, &machine.facts, version, &mut url);

@@ -6,8 +6,6 @@ use pitcrew_plan::{
     journal::{Failure, Outcome},
     location,
     retry::{self, TRIES, Trial},
-    sha256::sha256,
-    time,
     transfer::Transfer,
 };
 
@@ -31,12 +29,11 @@ pub(crate) fn set(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
         ec2::add_tag(index, tag.key, tag.value, &mut form);
     }
     let mark = machine.path(state!("tagged"));
-    let digest = sha256(form.bytes());
-    if file::read(mark, &mut [0; 32]) == digest {
+    if file::read(mark, arena::room(12_288)) == form.bytes() {
         return Ok(Outcome::Already);
     }
     call(machine, form.bytes(), TRIES)?;
-    file::write(mark, &digest).ok_or(Failure::Disk)?;
+    file::write(mark, form.bytes()).ok_or(Failure::Disk)?;
     Ok(Outcome::Done)
 }
 
@@ -50,35 +47,34 @@ pub(crate) fn tell_failure(machine: &mut Machine<'_>, failure: Failure) {
     _ = call(machine, form.bytes(), TRIES_TO_TELL);
 }
 
-fn call(machine: &mut Machine<'_>, form: &[u8], tries: u32) -> Result<(), Failure> {
+fn call(machine: &mut Machine<'_>, form: &[u8], tries: u32) -> Result<Outcome, Failure> {
     let mut url = arena::text(512);
     location::ec2(&machine.request, &machine.facts, &mut url);
     let url = url.bytes();
-    let answer = machine.path(state!("answer"));
     let (mut authorization, mut scratch) = (arena::text(512), arena::text(12_288));
-    let mut date = arena::text(16);
+    let (mut clock, mut date) = (arena::text(64), arena::text(64));
+    clock.put(b"now");
     machine.retry(tries, &mut |machine| {
         // Fresh ones each time: those at hand may have expired.
         let Some(credentials) = imds::credentials(machine) else { return Trial::Again(Failure::Role) };
-        if date.bytes().is_empty() {
-            machine.run(time::AMZ_DATE_COMMAND, b"");
-            date.put(machine.said().trim_ascii_end());
-        }
+        machine.run(ec2::DATE_COMMAND, clock.bytes());
+        date.clear();
+        date.put(machine.said().trim_ascii_end());
         let post = Post { url, region: machine.facts.region, form, date: date.bytes() };
         ec2::sign(&post, &credentials, &mut authorization, &mut scratch);
         let signature = [date.bytes(), credentials.token, authorization.bytes()];
-        let call = Transfer::post(url, answer.bytes(), machine.request.ca(), form, signature);
-        file::remove(answer);
-        let carried = fetch::transfer(machine, &call);
-        let head = http::head(machine.said());
-        // The machine's clock may be wrong; from here on it is the server's that counts.
-        date.clear();
-        time::amz_date_of_http(head.date, &mut date);
+        let trial = fetch::transfer(machine, &Transfer::post(url, b"-", machine.request.ca(), form, signature));
+        let said = machine.said();
+        let head = http::head(said);
         if head.status == 0 {
-            return carried;
+            return trial;
         }
-        let body = file::read(answer, arena::room(2048));
-        machine.say(ec2::error_code(body));
-        retry::create_tags(head.status, body)
+        // The machine's clock may be wrong; from here on it is the server's that counts.
+        if !head.date.is_empty() {
+            clock.clear();
+            clock.put(head.date);
+        }
+        machine.say(ec2::error_code(said));
+        retry::create_tags(head.status, said)
     })
 }

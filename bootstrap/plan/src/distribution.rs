@@ -134,10 +134,11 @@ impl Manager {
 }
 
 /// How a line of the shell, `$2`, with its argument `$3`, becomes a command, each argument of which
-/// ends in NUL. `$1` is the region, for installers of AWS. By the other variables nobody asks
-/// questions, files of the operator stay, messages are in English, and zypper waits for its lock.
+/// ends in NUL. `$1` is the region, for installers of AWS, `$4` the seconds after which the line is
+/// ended with all that it started. By the other ones nobody asks questions,
+/// files of the operator stay, messages are in English, and zypper waits for its lock.
 pub const COMMAND: &[u8] = b"/usr/bin/env\0LC_ALL=C\0DEBIAN_FRONTEND=noninteractive\0DPKG_FORCE=confold\0\
-    ZYPP_LOCK_TIMEOUT=-1\0AWS_REGION=$1\0sh\0-c\0$2\0$3\0";
+    ZYPP_LOCK_TIMEOUT=-1\0AWS_REGION=$1\0timeout\0-k5\0$4\0sh\0-c\0$2\0$3\0";
 
 /// A family, and how it is recognised.
 struct Known {

@@ -48,6 +48,11 @@ pub fn error_code(body: &[u8]) -> &[u8] {
     cut(after(body, b"<Code>").unwrap_or_default(), b'<').0
 }
 
+/// The shell's line that prints `$0`, which is `now` or the `Date` of a reply, as Signature Version 4
+/// wants it: `20261123T052025Z`. A calendar of our own would be a few hundred bytes of user data that
+/// every machine has already.
+pub const DATE_COMMAND: &[u8] = b"date -ud \"$0\" +%Y%m%dT%H%M%SZ";
+
 /// A request to sign: a form that is posted to the root of `url`.
 #[derive(Clone, Copy)]
 pub struct Post<'a> {
@@ -57,7 +62,7 @@ pub struct Post<'a> {
     pub region: &'a [u8],
     /// The form.
     pub form: &'a [u8],
-    /// When, as [`crate::time`] writes it.
+    /// When, as [`DATE_COMMAND`] prints it.
     pub date: &'a [u8],
 }
 

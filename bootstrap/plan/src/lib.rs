@@ -22,5 +22,4 @@ pub mod sha256;
 pub mod ssm;
 pub mod step;
 pub mod text;
-pub mod time;
 pub mod transfer;

@@ -25,7 +25,7 @@ pub enum Tool {
 /// One transfer.
 #[derive(Debug, Clone, Copy)]
 pub struct Transfer<'a> {
-    /// What the templates name `$1` to `$7`: URL, file for the reply's body, file with certificate
+    /// What the templates name `$1` to `$7`: URL, file for the reply's body (`-` for the output), file with certificate
     /// authorities, and of a POST the form, date, token and authorization.
     values: [&'a [u8]; 7],
 }
@@ -59,7 +59,7 @@ u,o,a,f,*h=sys.stdin.read().split(\"\\n\")
 try:r=q.urlopen(q.Request(u,f.encode()or None,dict(l.split(\": \")for l in h if f)),timeout=20,context=ssl.create_default_context(cafile=a or None))
 except q.HTTPError as e:r=e
 print(\"HTTP/1.1\",r.code,r.headers)
-open(o,\"wb\").write(r.read())'";
+(open(o,\"wb\")if o!=\"-\"else sys.stdout.buffer).write(r.read())'";
 
 impl Tool {
     /// All of them, the one to try first in front.

@@ -47,7 +47,7 @@ fn an_agent_of_the_image_is_started_anew_because_it_may_have_missed_the_credenti
     host.write("units/amazon-ssm-agent.service", "");
     host.write("active/amazon-ssm-agent.service", "");
     host.run().assert_ended_well();
-    assert!(host.calls().contains(&"systemctl restart amazon-ssm-agent.service".to_owned()));
+    assert!(host.calls().contains(&"systemctl restart amazon-ssm-agent".to_owned()));
     assert_eq!(host.world.asked("/amazon-ssm-"), 0, "nothing is downloaded");
 }
 

@@ -251,7 +251,7 @@ fn a_unit_that_does_not_stay_up_is_told() {
     let host = Host::new();
     host.double(
         "systemctl",
-        "case $1 in cat) [ -e $ROOT/units/$2 ] ;; is-active) case $2 in code*) exit 3 ;; esac ;; restart) \
+        "case $1 in cat) [ -e $ROOT/units/$2.service ] ;; is-active) case $2 in *codedeploy*) exit 3 ;; esac ;; restart) \
          mkdir -p $ROOT/var/lib/amazon/ssm/runtimeconfig; printf '{\"InstanceId\":\"%s\",\"CredentialsRetrievedAt\":\"2099-01-01T00:00:00Z\"}' \
          $(cat $ROOT/instance) > $ROOT/var/lib/amazon/ssm/runtimeconfig/identity_config.json ;; esac",
     );

@@ -23,10 +23,14 @@ const STATE: &str = "var/lib/pitcrew/bootstrap";
 const NOTE: &str = r#"
 echo "$(basename "$0") $*" >> $ROOT/calls
 if [ "$(wc -l < $ROOT/calls)" = "$(cat $ROOT/kill-at 2>/dev/null)" ]; then
-    # The payload runs lines of a shell, which may stand between it and this program.
+    # The payload runs lines of a shell under a timeout, which stand between it and this program.
     payload=$PPID
-    read -r _ name _ parent _ < /proc/$payload/stat
-    if [ "$name" = "(sh)" ]; then payload=$parent; fi
+    while read -r _ name _ parent _ < /proc/$payload/stat; do
+        case $name in
+        "(sh)" | "(timeout)" | "(env)") payload=$parent ;;
+        *) break ;;
+        esac
+    done
     kill -9 $payload
 fi
 for last; do :; done
@@ -48,14 +52,15 @@ fi
 "#;
 
 const SYSTEMCTL: &str = r#"
+unit=$2.service
 case $1 in
-cat) [ -e $ROOT/units/$2 ] ;;
-is-active) [ -e $ROOT/active/$2 ] ;;
+cat) [ -e $ROOT/units/$unit ] ;;
+is-active) [ -e $ROOT/active/$unit ] ;;
 enable) : ;;
 restart)
-    if [ -e $ROOT/broken/$2 ]; then echo "Job for $2 failed" >&2; exit 1; fi
-    [ -e $ROOT/units/$2 ] || exit 5
-    touch $ROOT/active/$2
+    if [ -e $ROOT/broken/$unit ]; then echo "Job for $unit failed" >&2; exit 1; fi
+    [ -e $ROOT/units/$unit ] || exit 5
+    touch $ROOT/active/$unit
     case $2 in
     *ssm*)
         mkdir -p $ROOT/var/lib/amazon/ssm/runtimeconfig
@@ -139,7 +144,7 @@ impl Host {
         for tool in TOOLS {
             host.double(tool, &format!("exec /usr/bin/{tool} \"$@\""));
         }
-        for name in ["sh", "basename", "cat", "cp", "date", "mkdir", "touch", "wc"] {
+        for name in ["sh", "basename", "cat", "cp", "date", "mkdir", "timeout", "touch", "wc"] {
             symlink(Path::new("/usr/bin").join(name), host.path("bin").join(name)).unwrap();
         }
         host.asking_for_everything()

@@ -142,7 +142,7 @@ fn changed_configuration_restarts_the_codedeploy_agent() {
     let before = host.calls().len();
     let run = host.run();
     assert_eq!(run.step("codedeploy"), Some(Outcome::Done), "{run:?}");
-    assert!(host.calls()[before..].contains(&"systemctl restart codedeploy-agent.service".to_owned()));
+    assert!(host.calls()[before..].contains(&"systemctl restart codedeploy-agent".to_owned()));
     assert!(host.read("etc/codedeploy-agent/conf/codedeployagent.yml").ends_with(":verbose: true\n"));
 }
 

@@ -17,10 +17,6 @@ pub(super) mod number {
     pub(crate) const EXIT_GROUP: usize = 94;
     pub(crate) const NANOSLEEP: usize = 101;
     pub(crate) const CLOCK_GETTIME: usize = 113;
-    pub(crate) const KILL: usize = 129;
-    pub(crate) const RT_SIGPROCMASK: usize = 135;
-    pub(crate) const RT_SIGTIMEDWAIT: usize = 137;
-    pub(crate) const SETSID: usize = 157;
     pub(crate) const SOCKET: usize = 198;
     pub(crate) const CONNECT: usize = 203;
     pub(crate) const SETSOCKOPT: usize = 208;

@@ -1,22 +1,8 @@
 //! Child processes, and the end of this one.
 
-use super::{
-    call3, call5, checked,
-    file::File,
-    number,
-    time::{Timespec, monotonic_ms},
-};
+use super::{call3, call5, checked, file::File, number};
 
-const SIGKILL: usize = 9;
-const SIGTERM: usize = 15;
 const SIGCHLD: usize = 17;
-const CHILD_SIGNAL: u64 = 1 << (SIGCHLD - 1);
-const BLOCK: usize = 0;
-const UNBLOCK: usize = 1;
-const NO_HANG: usize = 1;
-
-/// Milliseconds between asking a child to end and ending it.
-const PATIENCE_MS: u64 = 5000;
 
 /// The environment that this process was given, handed on to children as it is.
 #[derive(Debug, Clone, Copy)]
@@ -30,18 +16,11 @@ impl Environment {
     }
 }
 
-fn change_child_signal(how: usize) {
-    let set = CHILD_SIGNAL;
-    // SAFETY: the pointer is to a signal set of eight bytes that lives through the call.
-    unsafe { call5(number::RT_SIGPROCMASK, how, (&raw const set) as usize, 0, 8, 0) };
-}
-
-/// Runs `command` in a session of its own: `input` on its standard input, standard output and
-/// error into `output`. Each argument of the command ends in NUL; the first is an absolute path.
-/// The answer is its exit status as a shell would say it: 127 when it cannot be executed, 128 and
-/// the signal's number when it was killed, as it is, with all that it started, when it has not
-/// ended at `until` (monotonic milliseconds).
-pub fn run(environment: Environment, command: &[u8], input: &[u8], output: &File, until: u64) -> u32 {
+/// Runs `command`, with `input` on its standard input, standard output and error into `output`. Each
+/// argument of the command ends in NUL; the first is an absolute path. The answer is its exit status
+/// as a shell would say it: 127 when it cannot be executed, 128 and the signal's number when it was
+/// killed.
+pub fn run(environment: Environment, command: &[u8], input: &[u8], output: &File) -> u32 {
     let mut arguments = [0; 24];
     // One pointer stays null: it ends the list.
     for (pointer, argument) in arguments.iter_mut().take(23).zip(command.split_inclusive(|byte| *byte == 0)) {
@@ -56,11 +35,9 @@ pub fn run(environment: Environment, command: &[u8], input: &[u8], output: &File
     _ = stdin.write(input);
     stdin.seek(0, 0);
 
-    change_child_signal(BLOCK);
     // SAFETY: without flags this is fork: the child goes on here with copies of all memory.
     let Some(child) = checked(unsafe { call5(number::CLONE, SIGCHLD, 0, 0, 0, 0) }) else { return 127 };
     if child == 0 {
-        change_child_signal(UNBLOCK);
         for (from, to) in [(&stdin, 0), (output, 1), (output, 2)] {
             // SAFETY: the call takes numbers only.
             unsafe { call3(number::DUP3, from.0, to, 0) };
@@ -68,42 +45,14 @@ pub fn run(environment: Environment, command: &[u8], input: &[u8], output: &File
         let [program, ..] = arguments;
         // SAFETY: program and arguments end in NUL, the list of them in null; on success the call
         // does not return.
-        unsafe {
-            call3(number::SETSID, 0, 0, 0);
-            call3(number::EXECVE, program, arguments.as_ptr() as usize, environment.0);
-        }
+        unsafe { call3(number::EXECVE, program, arguments.as_ptr() as usize, environment.0) };
         exit(127);
     }
-    wait(child, until)
-}
-
-#[inline(never)]
-fn wait(child: usize, mut until: u64) -> u32 {
-    let mut signal = SIGTERM;
-    loop {
-        let mut status = 0_u32;
-        // SAFETY: the pointer is to a status that lives through the call.
-        let ended = unsafe { call5(number::WAIT4, child, (&raw mut status) as usize, NO_HANG, 0, 0) };
-        if ended != 0 {
-            let killed_by = status & 127;
-            return if killed_by == 0 { status >> 8 & 255 } else { 128 + killed_by };
-        }
-        let left = until.saturating_sub(monotonic_ms());
-        if left == 0 {
-            // SAFETY: the call takes numbers only; the child leads a group of its own.
-            unsafe { call3(number::KILL, child.wrapping_neg(), signal, 0) };
-            signal = SIGKILL;
-            until = monotonic_ms() + PATIENCE_MS;
-            continue;
-        }
-        let set = CHILD_SIGNAL;
-        let timeout = Timespec::of_millis(left);
-        // SAFETY: the pointers are to a signal set of eight bytes and a `timespec` that live
-        // through the call.
-        unsafe {
-            call5(number::RT_SIGTIMEDWAIT, (&raw const set) as usize, 0, (&raw const timeout) as usize, 8, 0);
-        }
-    }
+    let mut status = 0_u32;
+    // SAFETY: the pointer is to a status that lives through the call.
+    unsafe { call5(number::WAIT4, child, (&raw mut status) as usize, 0, 0, 0) };
+    let killed_by = status & 127;
+    if killed_by == 0 { status >> 8 & 255 } else { 128 + killed_by }
 }
 
 /// Ends this process.

@@ -8,7 +8,6 @@ pub(super) mod number {
     pub(crate) const WRITE: usize = 1;
     pub(crate) const CLOSE: usize = 3;
     pub(crate) const LSEEK: usize = 8;
-    pub(crate) const RT_SIGPROCMASK: usize = 14;
     pub(crate) const PREAD64: usize = 17;
     pub(crate) const NANOSLEEP: usize = 35;
     pub(crate) const SOCKET: usize = 41;
@@ -17,10 +16,7 @@ pub(super) mod number {
     pub(crate) const CLONE: usize = 56;
     pub(crate) const EXECVE: usize = 59;
     pub(crate) const WAIT4: usize = 61;
-    pub(crate) const KILL: usize = 62;
     pub(crate) const FLOCK: usize = 73;
-    pub(crate) const SETSID: usize = 112;
-    pub(crate) const RT_SIGTIMEDWAIT: usize = 128;
     pub(crate) const CLOCK_GETTIME: usize = 228;
     pub(crate) const EXIT_GROUP: usize = 231;
     pub(crate) const OPENAT: usize = 257;
