@@ -1,6 +1,6 @@
 //! Each distribution's own way to the agents.
 
-use pitcrew_plan::journal::{Failure, Outcome};
+use pitcrew_plan::journal::Failure;
 
 use super::host::Host;
 use super::world::{INSTANCE, REGION};

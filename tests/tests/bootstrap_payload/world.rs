@@ -105,7 +105,7 @@ impl World {
             ahead_s: 0,
         }));
         let (authority, config) = certificates();
-        let metadata = listen(&state, |stream, state| serve(stream, state));
+        let metadata = listen(&state, serve);
         let services = listen(&state, move |stream, state| {
             let Ok(connection) = ServerConnection::new(Arc::clone(&config)) else { return };
             let mut stream = StreamOwned::new(connection, stream);
