@@ -65,6 +65,10 @@ impl World {
         variables.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    pub(crate) fn metadata(&self, instance: u8) -> &str {
+        self.value(&format!("REHEARSAL_INSTANCE_{instance}_METADATA"))
+    }
+
     pub(crate) fn application(&self, instance: u8) -> &str {
         self.value(&format!("REHEARSAL_INSTANCE_{instance}_APPLICATION"))
     }
@@ -83,19 +87,17 @@ pub(crate) struct Agent {
     process: Child,
     pitcrew: PathBuf,
     home: TempDir,
-    /// On the way to the instance's metadata service.
-    pub(crate) metadata: Relay,
 }
 
 impl Agent {
-    /// Starts the agent of an instance with the defaults and `configuration`, and waits until it answers.
-    pub(crate) fn start(pitcrew: &Path, world: &World, instance: u8, configuration: &str) -> Self {
+    /// Starts an agent with the defaults and `configuration`, and waits until it answers. `metadata` says which instance
+    /// it is on.
+    pub(crate) fn start(pitcrew: &Path, world: &World, metadata: &str, configuration: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let [config, state] = ["config.d", "state"].map(|name| home.path().join(name));
         fs::create_dir(&config).unwrap();
         fs::create_dir(&state).unwrap();
         fs::write(config.join("50-cost.toml"), format!("traffic.owner = 'pitcrew'\n{configuration}")).unwrap();
-        let metadata = Relay::to(world.value(&format!("REHEARSAL_INSTANCE_{instance}_METADATA")));
         let process = Command::new(pitcrew)
             .env_clear()
             .arg("run")
@@ -106,13 +108,13 @@ impl Agent {
             .arg("--socket")
             .arg(socket(&home))
             .env("AWS_ENDPOINT_URL", &world.aws.url)
-            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.url)
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(home.path().join("log")).unwrap())
             .spawn()
             .unwrap();
-        let agent = Self { process, pitcrew: pitcrew.to_owned(), home, metadata };
+        let agent = Self { process, pitcrew: pitcrew.to_owned(), home };
         // Waits for the socket, which the agent opens first.
         agent.calls(&agent.call(&["in"]));
         agent
