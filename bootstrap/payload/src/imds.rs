@@ -63,8 +63,8 @@ pub(crate) fn await_role(machine: &mut Machine<'_>) -> Result<Outcome, Failure> 
 
 /// Credentials of the instance's role, fresh from the service.
 pub(crate) fn credentials(machine: &mut Machine<'_>) -> Option<Credentials<'static>> {
-    machine.say(b"the instance has no role");
+    machine.say(b"no role");
     let name = cut(get(machine, ROLES, b"")?, b'\n').0;
-    machine.say(b"the role has no credentials");
+    machine.say(b"no credentials");
     Credentials::parse(get(machine, ROLES, name)?)
 }

@@ -1,9 +1,10 @@
 //! The installer that travels inside user data.
 //!
 //! Reads its request, learns what machine it is on, does each step that `pitcrew-plan` says, and
-//! keeps a journal. There is no allocator, no unwinding and no formatting: buffers live on the
-//! stack, texts are built by [`pitcrew_plan::text::Text`], and whatever may be missing is an
-//! `Option`.
+//! keeps a journal. Everything serves size: buffers come from one arena, texts are built by
+//! [`pitcrew_plan::text::Text`], nothing unwinds or formats, and what every machine has already (a
+//! shell, `timeout`, `date`, systemctl) is left to it. Some functions are marked `inline(never)`:
+//! in a short stack frame instructions are shorter.
 #![no_std]
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ const AGENT: &[u8] = b"amazon-ssm-agent";
 pub(crate) fn start(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
     if machine.facts.distribution.has_ssm_snap() {
         // Snaps of the image appear a while after boot.
-        machine.run(b"snap wait system seed.loaded", b"");
+        machine.run(b"timeout 120 snap wait system seed.loaded", b"");
     }
     if !unit::exists(machine, AGENT) {
         install(machine)?;

@@ -222,7 +222,7 @@ impl Arch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::format;
+    use std::{format, vec::Vec};
 
     #[test]
     fn every_supported_release_is_recognised_with_its_ways() {
@@ -281,6 +281,14 @@ mod tests {
         }
         assert_eq!(Distribution::recognise(b"ID=debian\n"), None, "testing and sid have no VERSION_ID");
         assert_eq!(Distribution::recognise(b""), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_recognised_or_not(os_release: Vec<u8>, version in "[\"'0-9.]{0,12}") {
+            let _ = Distribution::recognise(&os_release);
+            let _ = Distribution::recognise(format!("ID=ubuntu\nVERSION_ID={version}").as_bytes());
+        }
     }
 
     #[test]

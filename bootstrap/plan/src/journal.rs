@@ -77,13 +77,11 @@ pub enum Failure {
     Denied,
     /// The EC2 API refused the tags for another reason, or each time.
     Tags,
-    /// The time for the whole run is over.
-    Deadline,
 }
 
 impl Failure {
     /// All failures.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 19] = [
         Self::Request,
         Self::Running,
         Self::Distribution,
@@ -103,14 +101,13 @@ impl Failure {
         Self::Offline,
         Self::Denied,
         Self::Tags,
-        Self::Deadline,
     ];
 
     /// The word for it, in the journal and in the tag `pitcrew:bootstrap=failed:WORD`.
     pub fn word(self) -> &'static [u8] {
         nth_word(
             b"request running distribution imds role no-package no-tool dns download refused missing digest disk \
-              install absent unit offline denied tags deadline",
+              install absent unit offline denied tags",
             self as usize,
         )
     }
@@ -252,7 +249,7 @@ mod tests {
             (Failure::Request, "request"),
             (Failure::NoTool, "no-tool"),
             (Failure::Digest, "digest"),
-            (Failure::Deadline, "deadline"),
+            (Failure::Tags, "tags"),
         ] {
             assert_eq!(failure.word(), word.as_bytes());
         }

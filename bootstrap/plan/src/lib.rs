@@ -2,8 +2,9 @@
 //!
 //! Everything here is `no_std`, allocates nothing and does no input or output: the payload has to
 //! fit into user data, and the renderer and the tests must see exactly what the payload will do.
-//! Slices are taken apart by `get` and iterators only, never by an index that can panic: each
-//! panic site costs bytes that user data does not have.
+//! Slices are taken apart by `get` and iterators, never by an index that could panic: each panic
+//! site costs bytes that user data does not have. Tables of words are single texts for the same
+//! reason.
 #![no_std]
 
 #[cfg(test)]

@@ -12,10 +12,11 @@
 //! ```
 //!
 //! One `key value` per line, in any order after the first line; bytes are ASCII, a line ends in
-//! one line feed. The renderer has validated everything that it wrote, so the payload checks
-//! only what it needs to understand; a key or a value that it does not know is an error of that
-//! line. The payload is given the text as the file that its first argument names, or finds it
-//! in its own executable file, right behind the last byte of the ELF's last segment.
+//! one line feed. [`Request::parse`] refuses a key or a value that it does not know, and names the
+//! line; the renderer reads back what it writes in this way, so that the payload
+//! ([`Request::accept`]) looks at the first line only. The payload is given the text as the file
+//! that its first argument names, or finds it in its own executable file, right behind the last
+//! byte of the ELF's last segment.
 //!
 //! | key | value | default |
 //! |---|---|---|
@@ -28,10 +29,12 @@
 //! | `config` | one line of `codedeployagent.yml`; repeats; written before the first start | file left alone |
 //! | `tag` | key and value, percent-encoded as in a form, set last; repeats | none |
 //! | `imds` | IPv4 address and port of the metadata service | `169.254.169.254:80` |
-//! | `s3` | base URL for path-style S3 (interface endpoint), for both agents' buckets | `https://s3.REGION.DOMAIN` |
-//! | `ec2` | base URL of the EC2 API (interface endpoint) | `https://ec2.REGION.DOMAIN` |
+//! | `s3` | base URL for path-style S3 (interface endpoint), for both agents' buckets | `https://s3.$2.$3` |
+//! | `ec2` | base URL of the EC2 API (interface endpoint) | `https://ec2.$2.$3` |
 //! | `ca` | file with the certificate authorities to trust instead of the system's | the system's |
 //! | `root` | directory put before every path the payload reads or writes | none |
+//!
+//! In the base URLs `$2` stands for the region and `$3` for the region's DNS suffix.
 
 use crate::{
     distribution::{Arch, PackageKind},

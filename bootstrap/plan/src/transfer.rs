@@ -1,8 +1,8 @@
 //! Transfers over TLS, carried out by whichever of curl, wget and python3 a machine has.
 //!
 //! The whole configuration, secrets included, goes over the child's standard input; its arguments
-//! hold nothing but the URL that wget wants there. Each is asked to print the reply's headers, so
-//! that all three answer in the same way.
+//! hold nothing but the URL, which wget wants there. Each is asked to print the reply's headers, so
+//! that all three answer in the same way, and gives up on a server that is silent for 20 seconds.
 
 use crate::{
     http,
@@ -25,8 +25,8 @@ pub enum Tool {
 /// One transfer.
 #[derive(Debug, Clone, Copy)]
 pub struct Transfer<'a> {
-    /// What the templates name `$1` to `$7`: URL, file for the reply's body (`-` for the output), file with certificate
-    /// authorities, and of a POST the form, date, token and authorization.
+    /// What the templates name `$1` to `$7`: URL, file for the reply's body (`-` for the output),
+    /// file with certificate authorities, and of a POST the form, date, token and authorization.
     values: [&'a [u8]; 7],
 }
 
@@ -68,7 +68,7 @@ impl Tool {
     /// The shell's line that runs it; `$0` is the URL, which wget wants there.
     pub fn command(self) -> &'static [u8] {
         match self {
-            Self::Curl => b"curl -qsSLD- -Y1 -y20 -K-",
+            Self::Curl => b"curl -qsSLD- --connect-timeout 20 -Y1 -y20 -K-",
             Self::Wget => b"wget -nv -St1 -T20 --content-on-error --config=/dev/stdin \"$0\"",
             Self::Python => PYTHON,
         }

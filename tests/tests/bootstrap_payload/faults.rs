@@ -77,7 +77,7 @@ fn an_instance_without_a_role_says_so() {
     host.world.fault(|call| call.path.contains("security-credentials").then(|| Reply::Full(404, Vec::new())));
     let run = host.run();
     run.assert_failed("role", Failure::Role);
-    assert_eq!(run.detail, "the instance has no role");
+    assert_eq!(run.detail, "no role");
     assert_eq!(run.step("pitcrew"), Some(Outcome::Done), "what needs no role is done: {run:?}");
     assert_eq!(run.step("tags"), None);
 }

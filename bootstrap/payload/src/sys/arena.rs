@@ -10,7 +10,7 @@ use core::{
 
 use pitcrew_plan::text::Text;
 
-const SIZE: usize = 8 << 20;
+const SIZE: usize = 32 << 20;
 
 struct Arena(UnsafeCell<[u8; SIZE]>);
 

@@ -34,8 +34,7 @@ fn checked(answer: isize) -> Option<usize> {
 pub struct Path(&'static [u8]);
 
 impl Path {
-    /// The longest path, NUL included; of a longer one the last part is left out, so that it is
-    /// the path of something else in kind and fails.
+    /// The longest path, NUL included. A longer one becomes the empty path, which nothing has.
     const LONGEST: usize = 512;
 
     /// The path that `folder` and `name` make, written one behind the other.
@@ -43,7 +42,10 @@ impl Path {
     pub fn new(folder: &[u8], name: &[u8]) -> Self {
         let mut path = arena::text(Self::LONGEST);
         path.fill(b"$1$2\0", &[folder, name]);
-        Self(path.into_bytes())
+        match path.into_bytes() {
+            b"" => Self(b"\0"),
+            path => Self(path),
+        }
     }
 
     /// The path without its NUL.
