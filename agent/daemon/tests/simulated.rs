@@ -1,5 +1,7 @@
 //! Whole rehearsals in one process, under virtual time.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the stage of a test fails as its test does")]
+
 use pitcrew::simulated::crew;
 use pitcrew_rehearsal::bundle::Bundle;
 use pitcrew_rehearsal::cli::play;
