@@ -24,7 +24,7 @@ pub struct NoticeReport {
     pub notice: NoticeRecord,
     /// Milliseconds until it was read.
     pub read_ms: Option<u64>,
-    /// Milliseconds until DeregisterTargets was called; absent where the instance was in no traffic, too.
+    /// Milliseconds until DeregisterTargets was called and worked; absent where the instance was in no traffic, too.
     pub deregister_ms: Option<u64>,
 }
 
@@ -44,9 +44,12 @@ pub(super) fn notices(evidence: &Evidence<'_>, calls: &[Call]) -> Vec<NoticeRepo
     records
         .map(|notice| {
             let since = |at: Duration| u64::try_from(at.saturating_sub(notice.given).as_millis()).unwrap_or(u64::MAX);
-            let left = calls
-                .iter()
-                .find(|call| is_of(call, &notice) && call.action == "DeregisterTargets" && call.at >= notice.given);
+            let left = calls.iter().find(|call| {
+                is_of(call, &notice)
+                    && call.action == "DeregisterTargets"
+                    && call.status == 200
+                    && call.at >= notice.given
+            });
             let in_traffic = !notice.in_traffic.is_empty();
             NoticeReport {
                 read_ms: notice.read.map(since),

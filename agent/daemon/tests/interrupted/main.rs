@@ -1,0 +1,10 @@
+//! Instances that are taken away: at any moment, in any way, with whatever trouble on top.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the stage of a test fails as its test does")]
+
+mod delays;
+mod matrix;
+mod real;
+mod support;
+mod troubles;
+mod ways;

@@ -1,0 +1,134 @@
+//! Every position in a deployment, and none, against every way of Spot and two budgets.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use pitcrew_rehearsal::interruption::{Action, Moment};
+use pitcrew_rehearsal::lifecycle::LifecycleEvent;
+use pitcrew_rehearsal::rehearsal::{Options, Owner};
+use pitcrew_rehearsal::verdict::Judgement;
+
+use crate::support::{idle, options, rehearse};
+
+const ACTIONS: [Action; 3] = [Action::Terminate, Action::Stop, Action::Hibernate];
+/// The default, and one that is short.
+const NOTICES: [u64; 2] = [120, 20];
+
+/// Who moves traffic, and when the notice comes.
+type Row = (Owner, Moment);
+type Cell = (usize, Action, u64);
+type Results = BTreeMap<Cell, Vec<Run>>;
+
+/// One seed in one cell.
+struct Run {
+    seed: u64,
+    /// What went wrong, in words.
+    wrong: Vec<String>,
+}
+
+/// The thirteen events between Start and End where CodeDeploy moves traffic, then all nine where Pitcrew does, then
+/// none.
+fn rows() -> Vec<Row> {
+    let events = |owner: Owner| {
+        let order = LifecycleEvent::order(owner == Owner::CodeDeploy).iter();
+        order.map(move |event| (owner, Moment::During(*event)))
+    };
+    let between = |row: &Row| !matches!(row.1, Moment::During(LifecycleEvent::Start | LifecycleEvent::End));
+    events(Owner::CodeDeploy).filter(between).chain(events(Owner::Pitcrew)).chain([(Owner::Pitcrew, idle(5))]).collect()
+}
+
+fn cells(rows: &[Row]) -> Vec<Cell> {
+    let every = |row| ACTIONS.into_iter().flat_map(move |action| NOTICES.map(move |notice| (row, action, notice)));
+    (0..rows.len()).flat_map(every).collect()
+}
+
+/// Plays one cell with one seed; returns what went wrong, in words.
+fn play(options: &Options) -> Vec<String> {
+    let (report, timeline) = rehearse(options);
+    let mut wrong: Vec<_> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.judgement == Judgement::Broken)
+        .map(|finding| format!("{}: {}", finding.expectation, finding.why))
+        .collect();
+    if report.load.lost > 0 || report.load.sent < 100 {
+        wrong.push(format!("lost {} of {}: {:#?}", report.load.lost, report.load.sent, report.reasons));
+    }
+    match report.notices.as_slice() {
+        [notice] if notice.read_ms.is_some() && notice.notice.taken_away.is_some() => {}
+        notices => wrong.push(format!("one notice, read, and then the end: {notices:#?}")),
+    }
+    if !wrong.is_empty() {
+        wrong.push(timeline);
+    }
+    wrong
+}
+
+/// Plays the whole matrix with these seeds, on every core, prints it, and fails with what went wrong first.
+fn play_matrix(seeds: std::ops::RangeInclusive<u64>) {
+    let rows = rows();
+    let cells = cells(&rows);
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Results> = Mutex::default();
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (row, action, notice) = *cell;
+                    let (owner, at) = rows[row];
+                    for seed in seeds.clone() {
+                        let wrong = play(&Options { owner, ..options(seed, at, action, notice) });
+                        results.lock().unwrap().entry(*cell).or_default().push(Run { seed, wrong });
+                    }
+                }
+            });
+        }
+    });
+    let results = results.into_inner().unwrap();
+    println!("{}", table(&rows, &results));
+    assert_eq!(results.len(), rows.len() * ACTIONS.len() * NOTICES.len());
+    let runs = || results.iter().flat_map(|(cell, runs)| runs.iter().map(move |run| (cell, run)));
+    let failed = runs().filter(|(_, run)| !run.wrong.is_empty()).count();
+    if let Some(((row, action, notice), Run { seed, wrong })) = runs().find(|(_, run)| !run.wrong.is_empty()) {
+        panic!("{failed} runs failed; {:?}, {action}, {notice} s, seed {seed}:\n{}", rows[*row], wrong.join("\n"));
+    }
+}
+
+/// One line a position, one column an action and a budget: how many runs were well.
+fn table(rows: &[Row], results: &Results) -> String {
+    let mut text = format!("{:<12}{:<20}", "owner", "notice at");
+    for action in ACTIONS {
+        for notice in NOTICES {
+            let _ = write!(text, "{:>16}", format!("{action} {notice} s"));
+        }
+    }
+    for (place, (owner, at)) in rows.iter().enumerate() {
+        let at = match at {
+            Moment::During(event) => event.to_string(),
+            Moment::Idle(_) => "idle".to_owned(),
+        };
+        let _ = write!(text, "\n{:<12}{at:<20}", format!("{owner:?}").to_lowercase());
+        for action in ACTIONS {
+            for notice in NOTICES {
+                let runs = results.get(&(place, action, notice)).map(Vec::as_slice).unwrap_or_default();
+                let well = runs.iter().filter(|run| run.wrong.is_empty()).count();
+                let _ = write!(text, "{:>16}", format!("{well} of {}", runs.len()));
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn wherever_a_notice_meets_a_deployment_nothing_is_lost_and_nothing_waits() {
+    play_matrix(1..=1);
+}
+
+#[test]
+#[ignore = "takes minutes: many seeds of what the test above plays once"]
+fn wherever_a_notice_meets_a_deployment_many_times() {
+    play_matrix(100..=119);
+}
