@@ -14,10 +14,13 @@ use serde_json::Value;
 use super::{AgentArgs, call, complain, exit};
 use crate::protocol::Request;
 use crate::protocol::client::{self, CallError, End, Waiting};
+use crate::report::bootstrap;
 use crate::report::status::{Ages, lines};
 use crate::report::watch::{PREPARE, RESTORE, Screen, terminal_size};
 
 /// Say what this instance does now: in traffic or out of it, why, and for how long
+///
+/// Ends with how the bootstrap went, where the instance had one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -55,12 +58,27 @@ pub(super) fn run(arguments: StatusArgs) -> u8 {
 }
 
 async fn once(socket: &Path, json: bool) -> anyhow::Result<()> {
-    let document = ask(socket, std::future::pending()).await?;
-    let text = match json {
-        true => format!("{document:#}\n"),
-        false => lines(&view(document)?, Ages::Shown).join("\n") + "\n",
+    let journal = bootstrap::journal().unwrap_or_default();
+    let mut shown = match ask(socket, std::future::pending()).await {
+        Ok(mut document) if json => {
+            document["bootstrap"] = bootstrap::document(&journal);
+            return write(&format!("{document:#}\n")).map(|_| ());
+        }
+        Ok(document) => lines(&view(document)?, Ages::Shown),
+        Err(error) => {
+            // Where no agent came to be, how its installation went is the next question.
+            if !json {
+                write(&text(bootstrap::lines(&journal)))?;
+            }
+            return Err(error.into());
+        }
     };
-    write(&text).map(|_| ())
+    shown.extend(bootstrap::lines(&journal));
+    write(&text(shown)).map(|_| ())
+}
+
+fn text(lines: Vec<String>) -> String {
+    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// Shows one look after the other until it is told to stop; an agent that is gone for a while is part of the show.
