@@ -13,7 +13,7 @@ extern crate std;
 /// The path of a file among what the bootstrap keeps.
 macro_rules! state {
     ($name:literal) => {
-        concat!("/var/lib/pitcrew/bootstrap/", $name).as_bytes()
+        concat!("/var/lib/pitcrew-bootstrap/", $name).as_bytes()
     };
 }
 

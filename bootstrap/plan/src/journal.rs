@@ -1,4 +1,4 @@
-//! The journal: what happened to each step, one line each, in `/var/lib/pitcrew/bootstrap/journal`.
+//! The journal: what happened to each step, one line each, in `/var/lib/pitcrew-bootstrap/journal`.
 //!
 //! ```text
 //! run i-0123456789abcdef0 1795411200
@@ -19,7 +19,7 @@
 use crate::text::{cut, lines, nth_word, number};
 
 /// The directory of everything that the bootstrap keeps.
-pub const STATE_DIRECTORY: &str = "/var/lib/pitcrew/bootstrap";
+pub const STATE_DIRECTORY: &str = "/var/lib/pitcrew-bootstrap";
 /// The journal's name in [`STATE_DIRECTORY`].
 pub const JOURNAL_FILE: &str = "journal";
 /// The name of the file in [`STATE_DIRECTORY`] that keeps the output of all children.

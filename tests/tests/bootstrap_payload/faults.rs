@@ -208,8 +208,8 @@ fn a_full_disk_is_told_whichever_tool_writes() {
 #[test]
 fn a_journal_that_cannot_be_written_does_not_stop_the_run() {
     let host = Host::new();
-    std::fs::create_dir_all(host.path("var/lib/pitcrew/bootstrap")).unwrap();
-    symlink("/dev/full", host.path("var/lib/pitcrew/bootstrap/journal")).unwrap();
+    std::fs::create_dir_all(host.path("var/lib/pitcrew-bootstrap")).unwrap();
+    symlink("/dev/full", host.path("var/lib/pitcrew-bootstrap/journal")).unwrap();
     let run = host.run();
     assert_eq!(run.output.status.code(), Some(0), "{run:?}");
     assert!(String::from_utf8_lossy(&run.output.stdout).contains("\npitcrew-bootstrap: end done "));

@@ -17,7 +17,7 @@ use super::world::{INSTANCE, REGION, World};
 pub(crate) const DEBIAN: &str = "ID=debian\nVERSION_ID=\"12\"\n";
 /// What can speak TLS.
 pub(crate) const TOOLS: [&str; 3] = ["curl", "wget", "python3"];
-const STATE: &str = "var/lib/pitcrew/bootstrap";
+const STATE: &str = "var/lib/pitcrew-bootstrap";
 
 /// What every double begins with.
 const NOTE: &str = r#"

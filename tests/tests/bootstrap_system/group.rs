@@ -17,7 +17,7 @@ use super::world::{EC2, INSTANCE, REGION, S3, World};
 
 const VERSION: &str = "3.3.3050.0";
 const AUTHORITY: &str = "/etc/pitcrew-test-authority.pem";
-const JOURNAL: &str = "var/lib/pitcrew/bootstrap/journal";
+const JOURNAL: &str = "var/lib/pitcrew-bootstrap/journal";
 const SCRIPT: &str = "/var/lib/cloud/instance/scripts/part-001";
 
 /// The journal of a first run that goes well, step by step. What only waits may find that it need not.
@@ -254,7 +254,7 @@ impl Group {
     fn assert_keeps_secrets(&self) {
         let role = self.world.with(|state| state.role.clone());
         let mut searched = 0;
-        let folder = self.machine.path("var/lib/pitcrew/bootstrap");
+        let folder = self.machine.path("var/lib/pitcrew-bootstrap");
         let logs = ["var/log/cloud-init.log", "var/log/cloud-init-output.log"].map(|log| self.machine.path(log));
         let kept = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
         for file in kept.chain(logs).filter(|path| Path::is_file(path)) {

@@ -167,8 +167,8 @@ impl Machine {
         let mut story = format!("--- console\n{console}\n--- failed units\n{failed}");
         for log in [
             "var/log/cloud-init-output.log",
-            "var/lib/pitcrew/bootstrap/journal",
-            "var/lib/pitcrew/bootstrap/output.log",
+            "var/lib/pitcrew-bootstrap/journal",
+            "var/lib/pitcrew-bootstrap/output.log",
         ] {
             story.push_str(&format!("\n--- {log}\n{}", self.read(log)));
         }

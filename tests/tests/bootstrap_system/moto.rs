@@ -30,7 +30,7 @@ async fn moto_refuses_a_role_that_may_not_and_the_journal_says_so() {
     let Some(moto) = Moto::start("ec2:DescribeTags").await else { return };
     let ended = moto.tag().await;
     assert_eq!(ended.status.code(), Some(1), "{}", text(&ended));
-    let journal = fs::read_to_string(moto.folder.path().join("root/var/lib/pitcrew/bootstrap/journal")).unwrap();
+    let journal = fs::read_to_string(moto.folder.path().join("root/var/lib/pitcrew-bootstrap/journal")).unwrap();
     let tags = journal.lines().find(|line| line.starts_with("tags ")).unwrap_or_default();
     assert!(tags.starts_with("tags failed ") && tags.ends_with(" AccessDenied"), "{journal}");
     assert_eq!(moto.tags(), BTreeMap::new());
