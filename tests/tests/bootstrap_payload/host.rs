@@ -283,12 +283,12 @@ impl Host {
     /// the console shows.
     pub(crate) fn run_with_disk_of(&self, size: &str) -> String {
         self.write("request", &self.request());
-        fs::create_dir_all(self.path("var/lib/pitcrew")).unwrap();
+        fs::create_dir_all(self.path(STATE)).unwrap();
         let script = format!("/usr/bin/mount -t tmpfs -o size={size} none \"$1\" && shift && exec \"$@\"");
         let payload = payload::command(payload::elf());
         let output = Command::new("/usr/bin/unshare")
             .args(["--map-root-user", "--mount", "/bin/sh", "-c", &script, "sh"])
-            .arg(self.path("var/lib/pitcrew"))
+            .arg(self.path(STATE))
             .arg(payload.get_program())
             .args(payload.get_args())
             .arg(self.path("request"))
