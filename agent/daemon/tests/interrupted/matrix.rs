@@ -29,7 +29,8 @@ struct Run {
     seed: u64,
     /// What went wrong, in words.
     wrong: Vec<String>,
-    /// The end came so soon after CodeDeploy had put the instance back that nobody could have taken it out in time.
+    /// It went in traffic, and the end came so soon after CodeDeploy had put the instance back that nobody could have
+    /// taken it out in time.
     hopeless: bool,
 }
 
@@ -76,7 +77,8 @@ fn is_hopeless(report: &Report) -> bool {
     let put_back = report.timeline.iter().rfind(|entry| {
         entry.instance == Some(1) && matches!(&entry.what, Happening::TargetRegistered { by, .. } if by == "CodeDeploy")
     });
-    let gone = report.notices.first().and_then(|notice| notice.notice.taken_away);
+    let notice = report.notices.first().map(|notice| &notice.notice);
+    let gone = notice.filter(|notice| !notice.left_behind.is_empty()).and_then(|notice| notice.taken_away);
     put_back.zip(gone).is_some_and(|(put_back, gone)| gone.saturating_sub(put_back.at) < ENOUGH)
 }
 
@@ -104,7 +106,7 @@ fn play_matrix(seeds: std::ops::RangeInclusive<u64>) {
     println!("{}", table(&rows, &results));
     let hopeless = results.values().flatten().filter(|run| run.hopeless).count();
     let all: usize = results.values().map(Vec::len).sum();
-    assert!(hopeless * 50 < all, "{hopeless} of {all} runs show nothing");
+    assert!(hopeless * 100 <= all, "{hopeless} of {all} runs are excused");
     assert_eq!(results.len(), rows.len() * ACTIONS.len() * NOTICES.len());
     let runs = || results.iter().flat_map(|(cell, runs)| runs.iter().map(move |run| (cell, run)));
     let failed = runs().filter(|(_, run)| !run.wrong.is_empty()).count();
@@ -113,13 +115,13 @@ fn play_matrix(seeds: std::ops::RangeInclusive<u64>) {
     }
 }
 
-/// One line a position, one column an action and a budget: how many runs were well, and in how many of them the end came
-/// right after CodeDeploy had put the instance back.
+/// One line a position, one column an action and a budget: how many runs were well, and how many of them are excused
+/// because the end came right after CodeDeploy had put the instance back.
 fn table(rows: &[Row], results: &Results) -> String {
     let mut text = format!("{:<12}{:<20}", "owner", "notice at");
     for action in ACTIONS {
         for notice in NOTICES {
-            let _ = write!(text, "{:>22}", format!("{action} {notice} s"));
+            let _ = write!(text, "{:>23}", format!("{action} {notice} s"));
         }
     }
     for (place, (owner, at)) in rows.iter().enumerate() {
@@ -133,8 +135,8 @@ fn table(rows: &[Row], results: &Results) -> String {
                 let runs = results.get(&(place, action, notice)).map(Vec::as_slice).unwrap_or_default();
                 let well = runs.iter().filter(|run| run.wrong.is_empty()).count();
                 let hopeless = runs.iter().filter(|run| run.hopeless).count();
-                let aside = if hopeless > 0 { format!(" ({hopeless} put back)") } else { String::new() };
-                let _ = write!(text, "{:>22}", format!("{well} of {}{aside}", runs.len()));
+                let aside = if hopeless > 0 { format!(" ({hopeless} excused)") } else { String::new() };
+                let _ = write!(text, "{:>23}", format!("{well} of {}{aside}", runs.len()));
             }
         }
     }

@@ -186,3 +186,28 @@ proptest! {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_gone_gets_requests_until_the_data_plane_has_heard_of_it() {
+    let now = Instant::now();
+    let mut group = group();
+    for number in 1..=3 {
+        group.place_healthy(target(number), address(number));
+    }
+    group.deregister(now, &target(2), Duration::ZERO);
+    for number in 1..=2 {
+        group.instance_gone(now, &target(number).id, Duration::from_secs(2));
+    }
+    let health = group.health(now, &target(1));
+    assert_eq!((health.state, health.reason), ("unused", Some("Target.InvalidState")));
+    assert_eq!(group.health(now, &target(2)).reason, Some("Target.NotRegistered"), "nothing drains there any more");
+    let served = |group: &mut TargetGroup, at: Instant| {
+        let serving = group.routes(at).into_iter().filter(|route| route.stance == Stance::Serving);
+        serving.map(|route| route.endpoint).collect::<Vec<_>>()
+    };
+    assert_eq!(served(&mut group, now + Duration::from_secs(1)), [endpoint(1), endpoint(3)]);
+    assert_eq!(served(&mut group, now + Duration::from_secs(2)), [endpoint(3)]);
+    assert_eq!((group.registered_beside(now, "i-other"), group.healthy_beside(now, "i-other")), (1, 1));
+    assert!(group.deregister(now, &target(1), Duration::ZERO), "it can be taken off the list");
+    assert_eq!(group.health(now, &target(1)).reason, Some("Target.NotRegistered"));
+}

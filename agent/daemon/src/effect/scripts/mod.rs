@@ -57,20 +57,6 @@ impl From<ScriptEnded> for Event {
     }
 }
 
-/// For a world in which no process runs.
-#[derive(Clone, Copy, Debug)]
-pub struct NoScripts;
-
-impl DrainScripts for NoScripts {
-    fn run(&self, _: Order) -> BoxStream<'static, Event> {
-        all_ended(Ok(()))
-    }
-
-    fn names(&self) -> Result<Vec<String>, String> {
-        Ok(Vec::new())
-    }
-}
-
 impl DrainScripts for Runner {
     fn run(&self, order: Order) -> BoxStream<'static, Event> {
         match self.start(order) {
