@@ -58,22 +58,24 @@ pub(super) fn run(arguments: StatusArgs) -> u8 {
 }
 
 async fn once(socket: &Path, json: bool) -> anyhow::Result<()> {
-    let journal = bootstrap::journal().unwrap_or_default();
+    let journal = bootstrap::journal();
     let mut shown = match ask(socket, std::future::pending()).await {
         Ok(mut document) if json => {
-            document["bootstrap"] = bootstrap::document(&journal);
+            if let Some(journal) = journal {
+                document["bootstrap"] = bootstrap::document(&journal);
+            }
             return write(&format!("{document:#}\n")).map(|_| ());
         }
         Ok(document) => lines(&view(document)?, Ages::Shown),
         Err(error) => {
             // Where no agent came to be, how its installation went is the next question.
             if !json {
-                write(&text(bootstrap::lines(&journal)))?;
+                write(&text(bootstrap::lines(&journal.unwrap_or_default())))?;
             }
             return Err(error.into());
         }
     };
-    shown.extend(bootstrap::lines(&journal));
+    shown.extend(bootstrap::lines(&journal.unwrap_or_default()));
     write(&text(shown)).map(|_| ())
 }
 
