@@ -28,6 +28,8 @@ pub struct Core {
     pub(crate) wanted_since: Instant,
     /// Advice that stands: the risk of an interruption is elevated.
     pub(crate) advice: Option<Notice>,
+    /// Every registration drains, and nobody here asked for that.
+    pub(crate) drained_by_others: bool,
     /// Since when no notice could be heard, and why.
     pub(crate) blind: Option<(Now, String)>,
     /// Last words that were taken in this run.
@@ -52,6 +54,7 @@ impl Core {
             wanted,
             wanted_since: now.at,
             advice: None,
+            drained_by_others: false,
             blind: None,
             said: BTreeSet::new(),
             scripts_ended: false,
@@ -120,6 +123,7 @@ impl Core {
             }
             Event::GroupObserved { group, answer } => {
                 self.group_observed(now.at, &group, answer);
+                self.notice_foreign_drain(now, actions);
             }
             Event::Deregistered { group, answer } => self.changed(now.at, &group, Change::Deregistered, answer),
             Event::Registered { group, answer } => self.changed(now.at, &group, Change::Registered, answer),
@@ -162,6 +166,11 @@ impl Core {
     /// What nothing has mended yet, for people.
     pub(crate) fn troubles(&self) -> Vec<String> {
         let blind = self.blind.iter().map(|(_, why)| format!("no notice can be heard: {why}"));
-        blind.chain(self.asks.troubles().map(|(_, failure)| failure.sentence.clone())).collect()
+        let drained = self.drained_by_others.then(|| {
+            "every target group drains this instance, and nothing here asked for that: it is being replaced, or moved by \
+             hand"
+                .to_owned()
+        });
+        blind.chain(drained).chain(self.asks.troubles().map(|(_, failure)| failure.sentence.clone())).collect()
     }
 }

@@ -56,6 +56,13 @@ impl Groups {
         self.seen.get(group)?.observed.as_ref().map(|(_, observation)| observation)
     }
 
+    /// Whether this instance drains somewhere and is registered nowhere, as last seen.
+    pub(crate) fn is_draining_everywhere(&self) -> bool {
+        let own =
+            || self.seen.values().filter_map(|seen| seen.observed.as_ref()).flat_map(|(_, seen)| seen.own.values());
+        own().any(|state| !state.is_registered()) && !own().any(TargetState::is_registered)
+    }
+
     /// Groups that have no other target, so that requests find nobody while this instance is out.
     pub(crate) fn left_empty(&self) -> impl Iterator<Item = &TargetGroupArn> {
         self.seen.iter().filter(|(_, seen)| seen.alone).map(|(group, _)| group)

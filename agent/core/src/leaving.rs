@@ -171,6 +171,19 @@ impl Core {
         }
     }
 
+    /// Others drain every registration of this instance, nothing of it was taken out here, and no deployment explains
+    /// it. Nothing is known of the end then; where the settings say so, that is notice enough.
+    pub(crate) fn notice_foreign_drain(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.drained_by_others = self.settings.on_foreign_drain != OnAdvice::Ignore
+            && self.wanted.is_in()
+            && self.memory.leases.is_empty()
+            && self.memory.taken_out.is_empty()
+            && self.groups.is_draining_everywhere();
+        if self.drained_by_others && self.settings.on_foreign_drain == OnAdvice::Drain {
+            self.notice_seen(now, Notice { kind: NoticeKind::Elastigroup, time: None }, actions);
+        }
+    }
+
     pub(crate) fn notice_withdrawn(&mut self, notice: &Notice) {
         if self.advice.as_ref() == Some(notice) {
             self.advice = None;

@@ -31,6 +31,9 @@ pub struct Settings {
     pub return_when_withdrawn: bool,
     /// What a rebalance recommendation leads to.
     pub on_rebalance: OnAdvice,
+    /// What it leads to when others drain every registration of this instance and nobody here asked for that: so
+    /// Elastigroup begins a replacement, and so does a person who moves traffic by hand.
+    pub on_foreign_drain: OnAdvice,
     /// How long leaving may take where its notice names no time.
     pub leave_budget: Duration,
     /// How long leaving may take when the instance is about to be hibernated: freezing has begun.
@@ -93,6 +96,7 @@ impl Default for Settings {
             on_notice: OnNotice::Finish,
             return_when_withdrawn: false,
             on_rebalance: OnAdvice::Mark,
+            on_foreign_drain: OnAdvice::Mark,
             leave_budget: Duration::from_secs(120),
             hibernate_budget: Duration::from_secs(10),
             remove_tags: false,

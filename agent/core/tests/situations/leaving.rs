@@ -237,6 +237,29 @@ fn advice_is_shown_ignored_or_followed() {
 }
 
 #[test]
+fn a_drain_that_nobody_here_asked_for_is_shown_ignored_or_followed() {
+    for (on_foreign_drain, state, shown) in [
+        (OnAdvice::Mark, State::Serving, true),
+        (OnAdvice::Ignore, State::Serving, false),
+        (OnAdvice::Drain, State::Leaving, false),
+    ] {
+        let mut stage =
+            Stage::with(Settings { on_foreign_drain, ..settings() }).group("web", &[8080]).group("api", &[80]);
+        stage = stage.running();
+        stage.drain_away("web", 8080);
+        stage.pass(secs(70));
+        assert_eq!(stage.view().state, State::Serving, "still registered elsewhere");
+        assert!(stage.view().troubles.is_empty());
+        stage.drain_away("api", 80);
+        stage.pass(secs(70));
+        let view = stage.view();
+        let said = view.troubles.iter().any(|trouble| trouble.contains("nothing here asked for that"));
+        assert_eq!((view.state, said), (state, shown), "{on_foreign_drain:?}");
+        assert_eq!(stage.registered(), 0, "never put back by us");
+    }
+}
+
+#[test]
 fn a_script_that_ended_is_remembered_over_a_restart_and_one_that_failed_is_said() {
     let mut stage = Stage::new().group("web", &[8080]).running();
     stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));

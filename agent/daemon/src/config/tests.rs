@@ -76,6 +76,7 @@ fn every_key_reaches_the_settings() {
         budget = "90s"
         hibernate_budget = "8s"
         on_rebalance = "drain"
+        on_foreign_drain = "drain"
         on_withdrawn = "return"
         on_stop = "stay"
         stop_budget = "40s"
@@ -122,6 +123,7 @@ fn every_key_reaches_the_settings() {
     assert_eq!(core.on_notice, OnNotice::Refuse);
     assert_eq!((core.leave_budget, core.hibernate_budget), (Duration::from_secs(90), Duration::from_secs(8)));
     assert_eq!(core.on_rebalance, OnAdvice::Drain);
+    assert_eq!(core.on_foreign_drain, OnAdvice::Drain);
     assert!(core.return_when_withdrawn && core.remove_tags);
     let leave = &settings.leave;
     assert_eq!(leave.on_stop, OnStop::Stay);
