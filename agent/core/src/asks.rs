@@ -22,7 +22,7 @@ pub(crate) enum Ask {
 }
 
 /// How each ask stands, and when the next one is due.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Asks {
     standing: BTreeMap<Ask, Standing>,
     jitter: Jitter,
@@ -144,7 +144,7 @@ fn wait_after(failures: u32, kind: FailureKind) -> Duration {
 }
 
 /// SplitMix64: enough to keep a fleet from marching in step, and the same for the same seed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Jitter(u64);
 
 impl Jitter {

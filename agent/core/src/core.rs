@@ -15,7 +15,7 @@ use crate::traffic::{Traffic, wanted};
 use crate::wire::{Action, Event};
 
 /// Decides. Holds what must be remembered ([`Memory`]) and what a restart learns again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Core {
     pub(crate) settings: Settings,
     pub(crate) memory: Memory,
@@ -68,14 +68,15 @@ impl Core {
         self.asks.sleep();
         self.take(now, event, &mut actions);
         self.expire(now);
-        // Each round answers at least one call, or is the last.
+        // Each round answers at least one call, or is the last. Answered first: a deployment that ends here and now takes
+        // nothing out any more.
         loop {
             self.settle_wanted(now.at);
-            self.reconcile(now, &self.wanted.clone(), &mut actions);
             if !self.answer_calls(now, &mut actions) {
                 break;
             }
         }
+        self.reconcile(now, &self.wanted.clone(), &mut actions);
         self.advance_leaving(now, &mut actions);
         // Whoever waits for the end hears of it with the end.
         while self.has_left() && self.answer_calls(now, &mut actions) {}

@@ -11,7 +11,7 @@ use crate::wire::{GroupFacts, Observation, Target, TargetState};
 const DEFAULT_DEREGISTRATION_DELAY: Duration = Duration::from_secs(300);
 
 /// What is known of the target groups.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Groups {
     pub(crate) facts: BTreeMap<TargetGroupArn, GroupFacts>,
     /// When the question was sent whose answer is `facts`.
@@ -20,7 +20,7 @@ pub(crate) struct Groups {
     pub(crate) ports: BTreeMap<u16, Port>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     /// When the question was sent, and its answer.
     pub(crate) observed: Option<(Instant, Observation)>,

@@ -7,6 +7,8 @@
 mod balancer;
 #[path = "worlds/codedeploy.rs"]
 mod codedeploy;
+#[path = "worlds/invariant.rs"]
+mod invariant;
 #[path = "worlds/invariants.rs"]
 mod invariants;
 #[path = "worlds/outside.rs"]
@@ -22,7 +24,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
-use crate::invariants::Invariant;
+use crate::invariant::Invariant;
 use crate::sabotage::Sabotage;
 use crate::scenario::{Scenario, scenarios};
 use crate::world::World;

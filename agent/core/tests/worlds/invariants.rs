@@ -1,7 +1,5 @@
 //! The design's invariants, checked after every event and before every action.
 
-use std::fmt;
-
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::memory::Memory;
 use pitcrew_core::notice::NoticeKind;
@@ -10,6 +8,7 @@ use pitcrew_core::wire::{Action, Event, Owner, TargetState, Verdict};
 
 use crate::balancer::{By, Truth};
 use crate::codedeploy::Deployment;
+use crate::invariant::{Broken, Invariant};
 use crate::outside::number;
 use crate::world::{Caller, Checked, World};
 
@@ -17,46 +16,6 @@ use crate::world::{Caller, Checked, World};
 const SEEN_WITHIN: u64 = 70_000;
 /// Connections are counted so often: one that is shorter may be missed.
 const COUNTED_EVERY: u64 = 300;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Invariant {
-    /// 1: once leaving, no register call.
-    NoReturnOnceLeaving,
-    /// 2: what was taken is given back in the end, and what leaves has left.
-    NothingStranded,
-    /// 3: what was not taken out is not registered.
-    OnlyWhatWasTaken,
-    /// 4: where CodeDeploy moves traffic, nothing is moved on its deployment's behalf.
-    OneOwner,
-    /// 5: a call gets exactly one answer, and in time.
-    OneAnswerInTime,
-    /// 7: nothing is started once the time is over.
-    WithinTheDeadline,
-    /// 8: the last healthy target is spared.
-    LastHealthySpared,
-    /// The application is stopped only when nothing comes to it and nothing is in flight.
-    DrainedBeforeDone,
-    /// No traffic returns while an application is being replaced.
-    OutWhileReplaced,
-    /// What is to be given back is written down before it is taken.
-    WrittenBeforeTaken,
-    /// Something is always scheduled, and nothing spins.
-    Lives,
-}
-
-/// An invariant that did not hold.
-#[derive(Debug)]
-pub(crate) struct Broken {
-    pub(crate) invariant: Invariant,
-    pub(crate) t: u64,
-    pub(crate) what: String,
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} at {:.3} s: {}", self.invariant, self.t as f64 / 1000.0, self.what)
-    }
-}
 
 impl World<'_> {
     pub(crate) fn hold(&self, invariant: Invariant, holds: bool, what: impl FnOnce() -> String) -> Checked {

@@ -8,7 +8,7 @@ use pitcrew_core::time::{Instant, Now};
 use pitcrew_core::wire::{Action, Event, Failure, FailureKind, GroupFacts, Target};
 
 use crate::balancer::{By, Group};
-use crate::invariants::Invariant;
+use crate::invariant::Invariant;
 use crate::scenario::{Api, CALM, How};
 use crate::world::{Caller, Checked, Happening, World};
 

@@ -28,6 +28,7 @@ pub(crate) enum Sabotage {
     Oversleeps,
 }
 
+#[derive(Clone, Debug)]
 pub(crate) struct Mind {
     core: Core,
     fault: Option<Sabotage>,

@@ -13,7 +13,7 @@ use pitcrew_core::wire::{Action, Event, Observation, OperatorRequest, Owner};
 
 use crate::balancer::Group;
 use crate::codedeploy::Deployment;
-use crate::invariants::{Broken, Invariant};
+use crate::invariant::{Broken, Invariant};
 use crate::outside::number;
 use crate::sabotage::{Mind, Sabotage};
 use crate::scenario::{CALM, Scenario, Turn};

@@ -1,0 +1,103 @@
+//! The core explored exhaustively: every world that differs by at most so many troubles, in every position, and the
+//! design's invariants checked after every step.
+//!
+//! `cargo test` explores every trouble in every position of one deployment. Two deployments that overlap in every way,
+//! and troubles in pairs, take minutes (`.ci/prove`); all of it takes hours:
+//! `cargo test --release -p pitcrew-core --test model -- --ignored --nocapture`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a world that cannot go on is a failed test")]
+
+#[path = "model/balancer.rs"]
+mod balancer;
+#[path = "model/checker.rs"]
+mod checker;
+#[path = "model/choice.rs"]
+mod choice;
+#[path = "model/deployment.rs"]
+mod deployment;
+#[path = "model/fingerprint.rs"]
+mod fingerprint;
+#[path = "worlds/invariant.rs"]
+mod invariant;
+#[path = "model/laws.rs"]
+mod laws;
+#[path = "model/outside.rs"]
+mod outside;
+#[path = "worlds/sabotage.rs"]
+mod sabotage;
+#[path = "model/scene.rs"]
+mod scene;
+#[path = "model/world.rs"]
+mod world;
+
+use crate::checker::explore;
+use crate::invariant::Invariant;
+use crate::sabotage::Sabotage;
+use crate::scene::Scene;
+
+/// Explores each scene with up to so many troubles; tells the figures, and the shortest way into a broken invariant.
+fn check(scenes: &[Scene], troubles: u8) {
+    for scene in scenes {
+        for troubles in 0..=troubles {
+            let explored = explore(scene, troubles, None);
+            println!("{:<38} {explored}", scene.name);
+            if let Some(broken) = explored.broken {
+                panic!("{}, {troubles} troubles: {broken}", scene.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_trouble_in_every_position_of_a_deployment() {
+    check(&[Scene::one_deployment(), Scene::refusing(), Scene::last_healthy(), Scene::two_groups()], 1);
+}
+
+#[test]
+#[ignore = "a minute where it is optimised"]
+fn every_trouble_in_every_position_of_two_deployments_of_pitcrews_own() {
+    check(&[Scene::two_deployments()], 1);
+}
+
+#[test]
+#[ignore = "a minute where it is optimised"]
+fn every_trouble_in_every_position_where_both_owners_deploy() {
+    check(&[Scene::both_owners()], 1);
+}
+
+#[test]
+#[ignore = "two minutes where it is optimised"]
+fn every_pair_of_troubles_in_one_deployment() {
+    check(&[Scene::one_deployment()], 2);
+}
+
+#[test]
+#[ignore = "the long form: hours"]
+fn every_pair_of_troubles_everywhere() {
+    check(&Scene::all(), 2);
+}
+
+#[test]
+fn every_planted_fault_is_found() {
+    let table = [
+        (Sabotage::RegistersWhileLeaving, Invariant::NoReturnOnceLeaving),
+        (Sabotage::NeverGivesBack, Invariant::NothingStranded),
+        (Sabotage::RegistersAStranger, Invariant::OnlyWhatWasTaken),
+        (Sabotage::MovesForCodeDeploy, Invariant::OneOwner),
+        (Sabotage::AnswersTwice, Invariant::OneAnswerInTime),
+        (Sabotage::NeverAnswers, Invariant::OneAnswerInTime),
+        (Sabotage::ActsWhenTheTimeIsOver, Invariant::WithinTheDeadline),
+        (Sabotage::TakesTheLastHealthyOut, Invariant::LastHealthySpared),
+        (Sabotage::AnswersBeforeAllHasDrained, Invariant::DrainedBeforeDone),
+        (Sabotage::ReturnsWhileTheApplicationIsReplaced, Invariant::OutWhileReplaced),
+        (Sabotage::DoesNotWriteDown, Invariant::WrittenBeforeTaken),
+        (Sabotage::Oversleeps, Invariant::Lives),
+    ];
+    for (sabotage, invariant) in table {
+        let found = Scene::all()
+            .iter()
+            .find_map(|scene| (0..=1).find_map(|troubles| explore(scene, troubles, Some(sabotage)).broken));
+        let found = found.unwrap_or_else(|| panic!("{sabotage:?} was not found"));
+        assert_eq!(found.law.invariant, invariant, "{sabotage:?} was found as: {found}");
+    }
+}

@@ -1,0 +1,76 @@
+//! What is explored: who deploys, under which settings, against which balancer.
+
+use std::time::Duration;
+
+use pitcrew_core::settings::{OnNotice, Settings, Thresholds};
+use pitcrew_core::wire::Owner;
+
+/// A small world. Its times are short and whole ticks, so that few moments matter.
+#[derive(Clone, Debug)]
+pub(crate) struct Scene {
+    pub(crate) name: &'static str,
+    /// Who moves traffic for each deployment's group.
+    pub(crate) owners: Vec<Owner>,
+    pub(crate) settings: Settings,
+    pub(crate) groups: usize,
+    /// Other targets in each group.
+    pub(crate) peers: usize,
+}
+
+fn settings() -> Settings {
+    let secs = Duration::from_secs;
+    Settings {
+        owner: None,
+        settle: secs(1),
+        quiet_period: Duration::from_millis(250),
+        return_within: secs(20),
+        ask_after: secs(10),
+        assume_dead_after: secs(60),
+        leave_budget: secs(20),
+        remove_tags: true,
+        probes: [("app".into(), Thresholds::default())].into(),
+        ..Settings::default()
+    }
+}
+
+impl Scene {
+    pub(crate) fn all() -> Vec<Self> {
+        vec![
+            Self::one_deployment(),
+            Self::two_deployments(),
+            Self::both_owners(),
+            Self::refusing(),
+            Self::last_healthy(),
+            Self::two_groups(),
+        ]
+    }
+
+    pub(crate) fn one_deployment() -> Self {
+        Self { name: "one deployment", owners: vec![Owner::Pitcrew], settings: settings(), groups: 1, peers: 0 }
+    }
+
+    pub(crate) fn two_deployments() -> Self {
+        let owners = vec![Owner::Pitcrew; 2];
+        Self { name: "two deployments", owners, ..Self::one_deployment() }
+    }
+
+    pub(crate) fn both_owners() -> Self {
+        let owners = vec![Owner::Pitcrew, Owner::CodeDeploy];
+        Self { name: "both owners", owners, ..Self::one_deployment() }
+    }
+
+    /// Hooks of a leaving instance are refused, and it may stay after all.
+    pub(crate) fn refusing() -> Self {
+        let settings = Settings { on_notice: OnNotice::Refuse, return_when_withdrawn: true, ..settings() };
+        Self { name: "refusing, notices withdrawn", settings, ..Self::one_deployment() }
+    }
+
+    /// A group with another target, which may be ill.
+    pub(crate) fn last_healthy() -> Self {
+        Self { name: "the last healthy target", peers: 1, ..Self::one_deployment() }
+    }
+
+    pub(crate) fn two_groups() -> Self {
+        Self { name: "two target groups", groups: 2, ..Self::one_deployment() }
+    }
+}
