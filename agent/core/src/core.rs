@@ -41,7 +41,7 @@ impl Core {
     /// Takes up where `memory` left off. Nothing is done until the first [`Core::step`].
     pub fn new(settings: Settings, mut memory: Memory, now: Now) -> Self {
         memory.wake_up();
-        let health = Health::new(&settings.probes);
+        let health = Health::new(&settings.probes, now.at);
         let asks = Asks::new(settings.seed);
         let wanted = wanted(&memory);
         Self {

@@ -10,6 +10,8 @@ use crate::time::Instant;
 #[derive(Clone, Debug)]
 pub(crate) struct Health {
     probes: BTreeMap<ProbeName, Probe>,
+    /// When the first question could be asked.
+    began: Instant,
 }
 
 /// One probe's standing.
@@ -27,38 +29,40 @@ pub(crate) struct Probe {
 }
 
 impl Health {
-    pub(crate) fn new(probes: &BTreeMap<ProbeName, Thresholds>) -> Self {
+    pub(crate) fn new(probes: &BTreeMap<ProbeName, Thresholds>, now: Instant) -> Self {
         let probes = probes.iter().map(|(name, thresholds)| (name.clone(), Probe::new(*thresholds))).collect();
-        Self { probes }
+        Self { probes, began: now }
     }
 
     /// Takes a probe's answer in; an answer of a probe that the settings do not name is passed over.
     pub(crate) fn answered(&mut self, name: &ProbeName, answer: Result<(), String>, at: Instant) {
         if let Some(probe) = self.probes.get_mut(name) {
-            probe.take(answer, at);
+            let within_grace = at < self.began.after(probe.thresholds.grace);
+            probe.take(answer, at, within_grace);
         }
     }
 
-    /// Every probe passes. Without probes there is nothing to object.
+    /// Every probe that decides passes. Without probes there is nothing to object.
     pub(crate) fn is_healthy(&self) -> bool {
-        self.probes.values().all(|probe| probe.passing == Some(true))
+        self.deciding().all(|(_, probe)| probe.passing == Some(true))
+    }
+
+    /// The probes that decide; the others are only shown.
+    pub(crate) fn deciding(&self) -> impl Iterator<Item = (&ProbeName, &Probe)> {
+        self.probes.iter().filter(|(_, probe)| !probe.thresholds.advisory)
     }
 
     /// Every probe passes, and has answered well after `instant`: says nothing about an application that was
     /// replaced in between unless it was asked since.
     pub(crate) fn is_healthy_since(&self, instant: Instant) -> bool {
         self.is_healthy()
-            && self.probes.values().all(|probe| probe.answered.is_some_and(|at| at > instant) && probe.against == 0)
+            && self.deciding().all(|(_, probe)| probe.answered.is_some_and(|at| at > instant) && probe.against == 0)
     }
 
     /// Why not, in words; the first probe that does not pass.
     pub(crate) fn complaint(&self) -> Option<String> {
-        let (name, probe) = self.probes.iter().find(|(_, probe)| probe.passing != Some(true))?;
-        Some(match (&probe.reason, probe.passing) {
-            (Some(reason), _) => format!("probe `{name}`: {reason}"),
-            (None, None) => format!("probe `{name}` has not answered yet"),
-            (None, Some(_)) => format!("probe `{name}` passes, but not often enough yet"),
-        })
+        let (name, probe) = self.deciding().find(|(_, probe)| probe.passing != Some(true))?;
+        Some(probe.complaint(name))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&ProbeName, &Probe)> {
@@ -71,11 +75,26 @@ impl Probe {
         Self { thresholds, passing: None, against: 0, answered: None, reason: None }
     }
 
-    fn take(&mut self, answer: Result<(), String>, at: Instant) {
+    /// Why it does not pass, in words.
+    pub(crate) fn complaint(&self, name: &ProbeName) -> String {
+        match (&self.reason, self.passing) {
+            (Some(reason), _) => format!("probe `{name}`: {reason}"),
+            (None, None) => format!("probe `{name}` has not answered yet"),
+            (None, Some(_)) => format!("probe `{name}` passes, but not often enough yet"),
+        }
+    }
+
+    pub(crate) fn is_advisory(&self) -> bool {
+        self.thresholds.advisory
+    }
+
+    fn take(&mut self, answer: Result<(), String>, at: Instant, within_grace: bool) {
         let good = answer.is_ok();
         self.answered = Some(at);
         self.reason = answer.err();
         match self.passing {
+            // What is only starting is not failing yet.
+            None if !good && within_grace => {}
             None => self.passing = Some(good),
             Some(passing) if passing == good => self.against = 0,
             Some(passing) => {
@@ -92,10 +111,15 @@ impl Probe {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn health() -> Health {
-        Health::new(&BTreeMap::from([("app".into(), Thresholds { healthy: 2, unhealthy: 3 })]))
+        Health::new(
+            &BTreeMap::from([("app".into(), Thresholds { healthy: 2, unhealthy: 3, ..Thresholds::default() })]),
+            Instant(0),
+        )
     }
 
     fn play(health: &mut Health, answers: &str) -> Vec<bool> {
@@ -142,7 +166,40 @@ mod tests {
     }
 
     #[test]
+    fn bad_answers_within_the_grace_leave_a_probe_undecided() {
+        let grace = Duration::from_secs(30);
+        let thresholds = Thresholds { grace, ..Thresholds::default() };
+        let mut health = Health::new(&BTreeMap::from([("app".into(), thresholds)]), Instant(1_000));
+        let passing = |health: &Health| health.iter().next().and_then(|(_, probe)| probe.passing);
+        health.answered(&"app".into(), Err("connection refused".into()), Instant(30_999));
+        assert_eq!(passing(&health), None);
+        assert_eq!(health.complaint().as_deref(), Some("probe `app`: connection refused"));
+        health.answered(&"app".into(), Err("connection refused".into()), Instant(31_000));
+        assert_eq!(passing(&health), Some(false), "the grace is over");
+    }
+
+    #[test]
+    fn a_good_answer_ends_the_grace() {
+        let thresholds = Thresholds { grace: Duration::from_secs(30), unhealthy: 1, ..Thresholds::default() };
+        let mut health = Health::new(&BTreeMap::from([("app".into(), thresholds)]), Instant(0));
+        health.answered(&"app".into(), Ok(()), Instant(1));
+        health.answered(&"app".into(), Err("gone".into()), Instant(2));
+        assert!(!health.is_healthy());
+    }
+
+    #[test]
+    fn an_advisory_probe_is_shown_and_decides_nothing() {
+        let advisory = Thresholds { advisory: true, ..Thresholds::default() };
+        let probes = BTreeMap::from([("app".into(), Thresholds::default()), ("disk".into(), advisory)]);
+        let mut health = Health::new(&probes, Instant(0));
+        health.answered(&"app".into(), Ok(()), Instant(1));
+        health.answered(&"disk".into(), Err("2 % free".into()), Instant(1));
+        assert!(health.is_healthy_since(Instant(0)) && health.complaint().is_none());
+        assert_eq!(health.iter().count(), 2);
+    }
+
+    #[test]
     fn without_probes_nothing_objects() {
-        assert!(Health::new(&BTreeMap::new()).is_healthy_since(Instant(9)));
+        assert!(Health::new(&BTreeMap::new(), Instant(0)).is_healthy_since(Instant(9)));
     }
 }

@@ -10,7 +10,6 @@ mod core;
 mod groups;
 mod health;
 mod leases;
-mod standing;
 mod targets;
 
 pub mod ids;
@@ -18,7 +17,9 @@ pub mod leaving;
 pub mod lifecycle;
 pub mod memory;
 pub mod notice;
+pub mod readiness;
 pub mod settings;
+pub mod standing;
 pub mod time;
 pub mod traffic;
 pub mod view;

@@ -40,19 +40,25 @@ pub struct Settings {
     pub hibernate_budget: Duration,
     /// Remove the tags by which CodeDeploy chooses this instance when it leaves.
     pub remove_tags: bool,
+    /// Whether an instance that cannot hear notices tells balancers that it is not ready.
+    pub unready_when_blind: bool,
     /// How many answers in a row change a probe's mind.
     pub probes: BTreeMap<ProbeName, Thresholds>,
     /// Seeds the jitter of repeated calls, so that a fleet spreads and a test repeats.
     pub seed: u64,
 }
 
-/// A probe's hysteresis.
+/// What a probe's answers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Thresholds {
     /// Good answers in a row until a failed probe passes again.
     pub healthy: u32,
     /// Bad answers in a row until a passed probe fails.
     pub unhealthy: u32,
+    /// Since the agent's start, bad answers leave a probe that never passed undecided for this long.
+    pub grace: Duration,
+    /// It is shown and counted, and decides nothing.
+    pub advisory: bool,
 }
 
 /// How a deployment that meets a notice is answered.
@@ -79,7 +85,7 @@ pub enum OnAdvice {
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { healthy: 2, unhealthy: 2 }
+        Self { healthy: 2, unhealthy: 2, grace: Duration::ZERO, advisory: false }
     }
 }
 
@@ -100,6 +106,7 @@ impl Default for Settings {
             leave_budget: Duration::from_secs(120),
             hibernate_budget: Duration::from_secs(10),
             remove_tags: false,
+            unready_when_blind: false,
             probes: BTreeMap::new(),
             seed: 0,
         }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::asks::Ask;
 use crate::core::Core;
 use crate::ids::TargetGroupArn;
@@ -21,7 +23,33 @@ pub(crate) enum Standing {
     /// Requests may still come or be in flight.
     Draining { connections: Option<usize>, settled: bool },
     /// Nothing comes and nothing is in flight.
-    Drained,
+    Drained(DrainEnd),
+}
+
+/// What ended a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DrainEnd {
+    /// No connection was open for the quiet period.
+    Idle,
+    /// The deregistration delay is over.
+    Delay,
+    /// The balancer no longer knows the target.
+    Gone,
+    /// The instance leaves, and had no more time for it.
+    Deadline,
+}
+
+impl DrainEnd {
+    /// The word used in metrics and for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            DrainEnd::Idle => "idle",
+            DrainEnd::Delay => "delay",
+            DrainEnd::Gone => "gone",
+            DrainEnd::Deadline => "deadline",
+        }
+    }
 }
 
 /// How the groups stand, taken together, against what is wanted.
@@ -71,7 +99,7 @@ impl Core {
             return Some("not seen yet".into());
         }
         self.own(group).iter().find_map(|target| match self.standing(now, group, target) {
-            Standing::Drained => None,
+            Standing::Drained(_) => None,
             Standing::Unseen => Some("not seen yet".into()),
             Standing::Registered(state) => Some(format!("port {} still {state}", target.port)),
             Standing::Draining { connections, settled } => {
@@ -196,7 +224,7 @@ impl Core {
             (Some(state), _) if state.is_registered() => Standing::Registered(state.clone()),
             (_, Some(Change::Deregistering | Change::Registering | Change::Registered)) => Standing::Unseen,
             (Some(_), None) | (_, Some(Change::Deregistered)) => self.draining(now, group, target),
-            (None, None) => Standing::Drained,
+            (None, None) => Standing::Drained(DrainEnd::Gone),
         }
     }
 
@@ -210,8 +238,10 @@ impl Core {
         let delay = taken.map_or_else(|| self.groups.delay(group), |taken| taken.deregistration_delay);
         let port = self.groups.ports.get(&target.port).copied().unwrap_or_default();
         let quiet = port.idle_since.is_some_and(|idle| now >= idle.max(settled_at).after(self.settings.quiet_period));
-        if quiet || now >= began.after(delay) {
-            Standing::Drained
+        if quiet {
+            Standing::Drained(DrainEnd::Idle)
+        } else if now >= began.after(delay) {
+            Standing::Drained(DrainEnd::Delay)
         } else {
             Standing::Draining { connections: port.connections, settled: now >= settled_at }
         }

@@ -189,7 +189,7 @@ impl Core {
         self.groups.seen.keys().any(|group| {
             self.own(group).iter().any(|target| match self.standing(now, group, target) {
                 Standing::Draining { .. } => true,
-                Standing::Unseen | Standing::Registered(_) | Standing::Drained => false,
+                Standing::Unseen | Standing::Registered(_) | Standing::Drained(_) => false,
             })
         })
     }

@@ -10,7 +10,8 @@ use crate::leaving::Stage;
 use crate::lifecycle::LifecycleEvent;
 use crate::memory::{Change, Ended};
 use crate::notice::Notice;
-use crate::standing::{Progress, Standing};
+use crate::readiness::Readiness;
+use crate::standing::{DrainEnd, Progress, Standing};
 use crate::time::{Now, Spoken, WallTime};
 use crate::traffic::{Traffic, Why};
 use crate::wire::{Owner, Target, TargetState};
@@ -18,6 +19,9 @@ use crate::wire::{Owner, Target, TargetState};
 /// A snapshot. Durations are milliseconds, times are milliseconds since 1970 UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
+    /// When this was so.
+    #[serde(default)]
+    pub at: WallTime,
     /// What this instance is doing now, in one sentence.
     pub sentence: String,
     /// In one word.
@@ -26,8 +30,11 @@ pub struct View {
     pub wanted: Traffic,
     /// Whether everything is where it belongs.
     pub settled: bool,
-    /// Whether every local probe passes.
+    /// Whether every local probe passes that decides.
     pub healthy: bool,
+    /// What a balancer that asks is told, and why.
+    #[serde(default)]
+    pub readiness: Readiness,
     /// Open deployments.
     pub deployments: Vec<DeploymentView>,
     /// Deployments that ended here, newest last.
@@ -38,6 +45,9 @@ pub struct View {
     pub notices: Vec<Notice>,
     /// Milliseconds until the earliest end that a notice names.
     pub leaving_in_ms: Option<u64>,
+    /// How far leaving has come.
+    #[serde(default)]
+    pub leaving_stage: Option<Stage>,
     /// Advice that stands: the risk of an interruption is elevated.
     pub at_risk: Option<Notice>,
     /// Since when the metadata service has not answered, so that a notice may stand there unheard.
@@ -119,6 +129,9 @@ pub struct TargetView {
     pub taken_out: bool,
     /// How often somebody else put it back meanwhile.
     pub put_back: u32,
+    /// It is to be out, and nothing is in flight any more: what ended its drain.
+    #[serde(default)]
+    pub drained: Option<DrainEnd>,
 }
 
 /// A local probe.
@@ -132,6 +145,9 @@ pub struct ProbeView {
     pub reason: Option<String>,
     /// Milliseconds since its latest answer.
     pub answered_ms: Option<u64>,
+    /// It is only shown, and decides nothing.
+    #[serde(default)]
+    pub advisory: bool,
 }
 
 impl Core {
@@ -143,11 +159,13 @@ impl Core {
         };
         let state = self.state(&progress);
         View {
+            at: now.wall,
             sentence: self.sentence(now, state, &progress),
             state,
             wanted: self.wanted.clone(),
             settled: progress == Progress::There,
             healthy: self.health.is_healthy(),
+            readiness: self.readiness(),
             deployments: self.deployments(now),
             ended: self.memory.ended.clone(),
             held_until: self
@@ -156,6 +174,7 @@ impl Core {
                 .map(|hold| hold.until.map(|until| WallTime(now.wall.0.saturating_add(ms(until.remaining(now.at)))))),
             notices: self.memory.leaving.as_ref().map(|leaving| leaving.notices.clone()).unwrap_or_default(),
             leaving_in_ms: self.memory.leaving.as_ref().map(|leaving| ms(leaving.deadline.remaining(now.at))),
+            leaving_stage: self.memory.leaving.as_ref().map(|leaving| leaving.stage),
             at_risk: self.advice.clone(),
             blind_since: self.blind.as_ref().map(|(since, _)| since.wall),
             targets: self.targets(now),
@@ -169,7 +188,7 @@ impl Core {
             Traffic::Out(Why::Leaving(_)) => State::Leaving,
             Traffic::Out(Why::Held) => State::Held,
             Traffic::Out(Why::Deploying(_)) => State::Deploying,
-            Traffic::In if self.health.iter().any(|(_, probe)| probe.passing.is_none()) => State::Starting,
+            Traffic::In if self.health.deciding().any(|(_, probe)| probe.passing.is_none()) => State::Starting,
             Traffic::In if !self.health.is_healthy() => State::Unhealthy,
             Traffic::In if *progress == Progress::There => State::Serving,
             Traffic::In => State::Returning,
@@ -255,10 +274,10 @@ impl Core {
             targets.dedup();
             views.extend(targets.into_iter().map(|target| {
                 let balancer = latest.and_then(|seen| seen.own.get(target)).cloned();
-                let standing = match (&self.wanted, &balancer) {
-                    (Traffic::Out(_), _) => said(&self.standing(now.at, &group, target)),
-                    (Traffic::In, Some(state)) => state.to_string(),
-                    (Traffic::In, None) => "not registered".into(),
+                let (standing, drained) = match (&self.wanted, &balancer) {
+                    (Traffic::Out(_), _) => self.said_of_leaving(now, &group, target),
+                    (Traffic::In, Some(state)) => (state.to_string(), None),
+                    (Traffic::In, None) => ("not registered".into(), None),
                 };
                 TargetView {
                     group: group.clone(),
@@ -267,10 +286,25 @@ impl Core {
                     standing,
                     taken_out: taken.is_some_and(|t| t.since(target).is_some() && t.latest != Change::Registered),
                     put_back: taken.map_or(0, |taken| taken.put_back),
+                    drained,
                 }
             }));
         }
         views
+    }
+
+    /// How a target stands that is to be out, in words, and what ended its drain.
+    fn said_of_leaving(&self, now: Now, group: &TargetGroupArn, target: &Target) -> (String, Option<DrainEnd>) {
+        let standing = self.standing(now.at, group, target);
+        let drained = match &standing {
+            Standing::Drained(end) => Some(*end),
+            Standing::Draining { .. } => {
+                let cut_short = self.memory.leaving.as_ref().is_some_and(|leaving| leaving.stage != Stage::Draining);
+                cut_short.then_some(DrainEnd::Deadline)
+            }
+            Standing::Unseen | Standing::Registered(_) => None,
+        };
+        (said(&standing), drained)
     }
 
     fn probes(&self, now: Now) -> Vec<ProbeView> {
@@ -281,6 +315,7 @@ impl Core {
                 passing: probe.passing,
                 reason: probe.reason.clone(),
                 answered_ms: probe.answered.map(|at| ms(now.at.since(at))),
+                advisory: probe.is_advisory(),
             })
             .collect()
     }
@@ -293,7 +328,7 @@ fn said(standing: &Standing) -> String {
         Standing::Draining { connections: Some(n), settled: true } => format!("draining, {n} connections"),
         Standing::Draining { connections: None, settled: true } => "draining, connections unknown".into(),
         Standing::Draining { settled: false, .. } => "draining, settling".into(),
-        Standing::Drained => "drained".into(),
+        Standing::Drained(_) => "drained".into(),
     }
 }
 

@@ -5,6 +5,8 @@ pub mod config;
 pub mod doors;
 pub mod effect;
 pub mod engine;
+pub mod history;
+pub mod http;
 pub mod intake;
 pub mod ledger;
 pub mod protocol;

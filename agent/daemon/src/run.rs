@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use futures_util::future::join_all;
@@ -21,10 +21,13 @@ use crate::effect::scripts::DrainScripts;
 use crate::effect::tags::Owner;
 use crate::effect::{Announcer, Balancer, Deployments, Release, Tags, aws};
 use crate::engine::{Engine, Hands, Input, Keeper, OnStop};
+use crate::history::History;
 use crate::intake::imds::{Calendar, Endpoint, Identity, Imds, NoticePoller};
 use crate::intake::probe;
 use crate::intake::socket::{Access, Limits, Listener, Server};
 use crate::ledger::{self, Ledger, Store};
+use crate::report::chronicle::Chronicle;
+use crate::report::metrics::{Metered, Metrics};
 
 /// Room for what is heard while the engine thinks; a full inbox only makes its sources wait.
 const INBOX: usize = 256;
@@ -49,6 +52,12 @@ pub struct Doors {
     pub scripts: Arc<dyn DrainScripts>,
     /// Where the webhook's secrets are.
     pub credentials: Credentials,
+    /// Where it is said who this instance is, as soon as that is known.
+    pub identity: Arc<OnceLock<Identity>>,
+    /// Counts what happens.
+    pub metrics: Metrics,
+    /// Remembers what happened.
+    pub history: History,
     /// Spreads a fleet's questions; the same seed asks at the same moments.
     pub seed: u64,
 }
@@ -83,7 +92,8 @@ pub async fn run<L: Listener>(
     view: watch::Sender<Option<Arc<View>>>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let imds = Arc::new(Imds::new(doors.transport.clone(), doors.imds.clone(), settings.imds.timeout));
+    let transport: Arc<dyn Transport> = Arc::new(Metered { inner: doors.transport, metrics: doors.metrics.clone() });
+    let imds = Arc::new(Imds::new(transport.clone(), doors.imds.clone(), settings.imds.timeout));
     let mut stop = pin!(stop);
     let mut store = doors.store;
     let identity = match ledger::written_in::<Notebook>(store.as_mut(), &doors.boot) {
@@ -94,6 +104,8 @@ pub async fn run<L: Listener>(
             identity = imds.identity_when_known(doors.seed) => identity,
         },
     };
+    // Said once: whoever listens has it from here on.
+    let _ = doors.identity.set(identity.clone());
     info!(instance = %identity.instance, region = identity.region, "this is the instance");
 
     let (ledger, opened) =
@@ -110,7 +122,7 @@ pub async fn run<L: Listener>(
         memory
     });
 
-    let sdk_doors = aws::Doors { transport: doors.transport.clone(), clock: doors.clock.clone() };
+    let sdk_doors = aws::Doors { transport: transport.clone(), clock: doors.clock.clone() };
     let sdk = match &doors.aws {
         AwsAccess::Host => aws::from_host(&settings.aws, Some(&identity.region), &sdk_doors).await,
         AwsAccess::Role { endpoint_url, imds_url } => {
@@ -130,7 +142,7 @@ pub async fn run<L: Listener>(
             commands: settings.leave.commands.clone(),
             credentials: doors.credentials,
             identity: identity.clone(),
-            transport: doors.transport.clone(),
+            transport: transport.clone(),
             clock: doors.clock.clone(),
             seed: doors.seed,
         },
@@ -144,7 +156,8 @@ pub async fn run<L: Listener>(
     let core = Core::new(core_settings, memory, now);
     let keeper = Box::new(NotebookKeeper { ledger, identity });
     let clock = doors.clock;
-    let engine = Engine::new(core, clock.clone(), hands, keeper, on_stop, view);
+    let chronicle = Chronicle::new(doors.metrics, doors.history);
+    let engine = Engine::new(core, clock.clone(), hands, keeper, on_stop, view, chronicle);
 
     let (heard, inbox) = mpsc::channel(INBOX);
     let server = Server {
@@ -161,7 +174,7 @@ pub async fn run<L: Listener>(
         .zip(1..)
         .map(|(probe, number)| {
             let seed = doors.seed.wrapping_add(number);
-            probe::run::<Input>(probe.clone(), doors.transport.clone(), seed, heard.clone())
+            probe::run::<Input>(probe.clone(), transport.clone(), seed, heard.clone())
         })
         .collect();
     let stopped = {

@@ -13,6 +13,7 @@ pub mod lifecycle;
 pub mod load;
 mod lock;
 pub mod net;
+pub mod picture;
 pub mod rehearsal;
 pub mod seat;
 pub mod timeline;

@@ -16,6 +16,8 @@ pub struct Seat {
     pub application: SocketAddr,
     /// Where its metadata service answers.
     pub metadata: SocketAddr,
+    /// Where its agent says how it is.
+    pub looked_at: SocketAddr,
     /// Whether deployments go to it; the others only carry traffic.
     pub deployed_to: bool,
     /// Its part of the disk; `None` in a simulated rehearsal, which touches no disk.
@@ -57,6 +59,7 @@ impl Seat {
             address,
             application: SocketAddr::new(address, port(district, number)),
             metadata: SocketAddr::new(address, 1338),
+            looked_at: SocketAddr::new(address, 8790),
             deployed_to,
             dirs: None,
         }

@@ -3,7 +3,9 @@
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::memory::Ending;
 use pitcrew_core::notice::NoticeKind;
+use pitcrew_core::readiness::{Code, Readiness};
 use pitcrew_core::time::WallTime;
+use pitcrew_core::traffic::Traffic;
 use pitcrew_core::view::State;
 use pitcrew_core::wire::{TargetState, Verdict};
 
@@ -177,4 +179,32 @@ fn every_state_of_a_target_is_said_and_only_a_draining_one_is_out() {
         assert_eq!(state.to_string(), said);
         assert_eq!(state.is_registered(), state != TargetState::Draining);
     }
+}
+
+#[test]
+fn readiness_goes_with_what_is_wanted_and_not_with_what_a_balancer_says() {
+    let mut stage = Stage::new().group("web", &[8080]).peers(1, 1).running();
+    assert_eq!(told(&mut stage), (true, vec![]));
+    let stop = stage.hook("d-1", E::BeforeInstall);
+    assert_eq!(told(&mut stage), (false, vec![(Code::Deployment, true)]), "as soon as the hook has called");
+    assert_done(&stage.wait(stop).1);
+    let back = stage.hook("d-1", E::ValidateService);
+    while stage.view().wanted != Traffic::In {
+        stage.pass(secs(1));
+    }
+    assert!(stage.answer(back).is_none(), "no balancer has said so yet");
+    assert_eq!(told(&mut stage), (true, vec![]), "well, and on the way back");
+}
+
+#[test]
+fn the_last_healthy_target_stays_ready_while_its_deployment_waits() {
+    let mut stage = Stage::new().group("web", &[8080]).peers(1, 0).running();
+    stage.hook("d-1", E::BeforeInstall);
+    stage.pass(secs(10));
+    assert_eq!(told(&mut stage), (true, vec![(Code::Deployment, false), (Code::LastHealthy, false)]));
+}
+
+fn told(stage: &mut Stage) -> (bool, Vec<(Code, bool)>) {
+    let Readiness { ready, reasons } = stage.view().readiness;
+    (ready, reasons.into_iter().map(|reason| (reason.code, reason.blocks)).collect())
 }

@@ -35,7 +35,7 @@ pub(super) fn run(arguments: DrainScriptsArgs) -> u8 {
     let DrainScriptsArgs { runtime_dir, report, directory } = arguments;
     let runner = Runner { directory, trust: Trust::of_this_process(), clock: Arc::new(SystemClock) };
     let outcome = log::start(&Log { format: LogFormat::Auto, level: LogLevel::Info })
-        .and_then(|()| call::run(serve(&runtime_dir.join(REQUEST), &report, runner)));
+        .and_then(|_| call::run(serve(&runtime_dir.join(REQUEST), &report, runner)));
     match outcome {
         Ok(()) => exit::DONE,
         Err(error) => {

@@ -116,6 +116,7 @@ mod tests {
             standing: "healthy".into(),
             taken_out: false,
             put_back: 0,
+            drained: None,
         };
         let targets = vec![target(8080), target(8443)];
         let core = CorePlan { budget_ms: 120_000, drain_ms: 85_000, scripts_until_ms: 115_000, targets };

@@ -3,6 +3,7 @@
 mod call;
 mod config;
 mod drain_scripts;
+mod history;
 pub(crate) mod hook;
 mod leave;
 mod operator;
@@ -58,6 +59,7 @@ enum Command {
     Run(run::RunArgs),
     Hook(hook::HookArgs),
     Status(status::StatusArgs),
+    History(history::HistoryArgs),
     Out(operator::OutArgs),
     In(operator::InArgs),
     Leave(leave::LeaveArgs),
@@ -94,6 +96,7 @@ impl Cli {
             Command::Run(arguments) => run::run(arguments),
             Command::Hook(arguments) => hook::run(arguments),
             Command::Status(arguments) => status::run(arguments),
+            Command::History(arguments) => history::run(arguments),
             Command::Out(arguments) => operator::out(arguments),
             Command::In(arguments) => operator::back_in(arguments),
             Command::Leave(arguments) => leave::run(arguments),

@@ -1,6 +1,7 @@
 //! Every key, its type and its default: one table, from which reading, merging and showing follow.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use super::leave::{Commands, DRAIN_D, Leave, RunScripts, Scheduled, StopWord, Ta
 use super::origin::{Chosen, Origin};
 use super::probe::{self, ProbeKeys};
 use super::read::{Reader, Table};
-use super::settings::{Aws, Imds, Log, LogFormat, LogLevel};
+use super::settings::{Aws, History, Http, Imds, Log, LogFormat, LogLevel};
 use super::show::Row;
-use super::value::{OnWithdrawn, Period, TargetGroup, TrafficOwner, Value};
+use super::value::{Kept, Listen, OnWithdrawn, Period, TargetGroup, TrafficOwner, Value};
 
 macro_rules! sections {
     ($($name:literal $section:ident: $Section:ident {
@@ -162,6 +163,15 @@ sections! {
     "socket" socket: Socket {
         group: String = "pitcrew".to_owned(),
     }
+    "http" http: HttpKeys {
+        listen: Listen = Listen(Some(SocketAddr::from(([127, 0, 0, 1], 8790)))),
+        ready_listen: Option<SocketAddr> = None,
+        ready_when_blind: bool = !Core::default().unready_when_blind,
+        answer_hcs: bool = false,
+    }
+    "history" history: HistoryKeys {
+        keep: Kept = Kept(500),
+    }
     "log" log: LogKeys {
         format: LogFormat = LogFormat::Auto,
         level: LogLevel = LogLevel::Info,
@@ -194,6 +204,7 @@ impl Merged {
                 on_foreign_drain: self.leave.on_foreign_drain.value,
                 leave_budget: self.leave.budget.value.0,
                 hibernate_budget: self.leave.hibernate_budget.value.0,
+                unready_when_blind: !self.http.ready_when_blind.value,
                 remove_tags: !self.leave.remove_tags.value.is_empty(),
                 probes: thresholds,
                 seed: Core::default().seed,
@@ -222,6 +233,12 @@ impl Merged {
                 timeout: self.aws.timeout.value.0,
             },
             socket_group: self.socket.group.value,
+            http: Http {
+                listen: self.http.listen.value.0,
+                ready_listen: self.http.ready_listen.value,
+                answer_hcs: self.http.answer_hcs.value,
+            },
+            history: History { keep: self.history.keep.value.0 },
             log: Log { format: self.log.format.value, level: self.log.level.value },
         }
     }

@@ -1,19 +1,36 @@
 //! `[[health.probe]]`: the keys of one probe, and what they make together.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use http::Uri;
 use pitcrew_core::ids::ProbeName;
 use pitcrew_core::settings::Thresholds;
-use std::time::Duration;
 
 use super::origin::Chosen;
 use super::read::{Reader, Table};
 use super::settings::{Check, Probe, Statuses};
 use super::show::Row;
-use super::value::{Count, Period, Value};
+use super::value::{Count, Percent, Period, Value};
 
 const SECTION: &str = "health.probe";
-const KEYS: [&str; 9] =
-    ["name", "http", "expect", "tcp", "command", "interval", "timeout", "healthy_threshold", "unhealthy_threshold"];
+const KEYS: [&str; 15] = [
+    "name",
+    "http",
+    "expect",
+    "tcp",
+    "command",
+    "disk",
+    "free_percent",
+    "memory_percent",
+    "load_per_cpu",
+    "interval",
+    "timeout",
+    "healthy_threshold",
+    "unhealthy_threshold",
+    "grace",
+    "advisory",
+];
 
 /// One probe: complete and consistent.
 #[derive(Clone, Debug)]
@@ -51,45 +68,23 @@ pub(super) fn read(reader: &Reader<'_>, mut health: Table<'_>) -> Vec<Chosen<Pro
 
 fn one(reader: &Reader<'_>, line: usize, mut table: Table<'_>) -> Option<ProbeKeys> {
     let name = table.take::<String>(reader, "name");
-    let http = table.take::<Uri>(reader, "http");
-    let expect = table.take::<Statuses>(reader, "expect");
-    let tcp = table.take::<String>(reader, "tcp");
-    let command = table.take::<Vec<String>>(reader, "command");
+    let questions = Questions::take(reader, &mut table);
     let interval = table.take::<Period>(reader, "interval");
     let timeout = table.take::<Period>(reader, "timeout");
     let healthy = table.take::<Count>(reader, "healthy_threshold");
     let unhealthy = table.take::<Count>(reader, "unhealthy_threshold");
+    let grace = table.take::<Duration>(reader, "grace");
+    let advisory = table.take::<bool>(reader, "advisory");
     table.refuse_the_rest(reader, &KEYS);
 
     let Some(name) = name else {
         reader.complain(line, format!("[[{SECTION}]] needs a `name`"));
         return None;
     };
-    let complain = |sentence: &str| reader.complain(line, format!("probe `{}` {sentence}", name.value));
-    let check = match (http, tcp, command) {
-        (Some(url), None, None) if url.value.scheme_str() != Some("http") => {
-            complain("asks its own host: `http` must begin with http://");
-            return None;
-        }
-        (Some(url), None, None) => {
-            Check::Http { url: url.value, expect: expect.map_or_else(Statuses::success, |expect| expect.value) }
-        }
-        (None, _, _) if expect.is_some() => {
-            complain("has `expect`, which belongs to `http`");
-            return None;
-        }
-        (None, Some(address), None) if !is_host_and_port(&address.value) => {
-            complain("needs `tcp` in the form \"HOST:PORT\"");
-            return None;
-        }
-        (None, Some(address), None) => Check::Tcp { address: address.value },
-        (None, None, Some(command)) if command.value.is_empty() => {
-            complain("has an empty `command`; write the program and its arguments");
-            return None;
-        }
-        (None, None, Some(command)) => Check::Command { command: command.value },
-        (None, None, None) | (Some(_), _, _) | (_, Some(_), Some(_)) => {
-            complain("needs exactly one of `http`, `tcp` and `command`");
+    let check = match questions.check() {
+        Ok(check) => check,
+        Err(complaint) => {
+            reader.complain(line, format!("probe `{}` {complaint}", name.value));
             return None;
         }
     };
@@ -97,18 +92,109 @@ fn one(reader: &Reader<'_>, line: usize, mut table: Table<'_>) -> Option<ProbeKe
         |chosen: Option<Chosen<Period>>, default| chosen.map_or(Duration::from_secs(default), |period| period.value.0);
     let count = |chosen: Option<Chosen<Count>>, default| chosen.map_or(default, |count| count.value.0);
     let default = Thresholds::default();
+    let usual = if check.is_of_the_host() { 15 } else { 2 };
     Some(ProbeKeys {
         probe: Probe {
             name: ProbeName::new(name.value),
             check,
-            interval: seconds(interval, 2),
+            interval: seconds(interval, usual),
             timeout: seconds(timeout, 1),
         },
         thresholds: Thresholds {
             healthy: count(healthy, default.healthy),
             unhealthy: count(unhealthy, default.unhealthy),
+            grace: grace.map_or(default.grace, |grace| grace.value),
+            advisory: advisory.map_or(default.advisory, |advisory| advisory.value),
         },
     })
+}
+
+/// The keys that say what is asked, of which a probe has those of one question.
+struct Questions {
+    http: Option<Chosen<Uri>>,
+    expect: Option<Chosen<Statuses>>,
+    tcp: Option<Chosen<String>>,
+    command: Option<Chosen<Vec<String>>>,
+    disk: Option<Chosen<String>>,
+    free_percent: Option<Chosen<Percent>>,
+    memory_percent: Option<Chosen<Percent>>,
+    load_per_cpu: Option<Chosen<Count>>,
+}
+
+impl Questions {
+    fn take(reader: &Reader<'_>, table: &mut Table<'_>) -> Self {
+        Self {
+            http: table.take(reader, "http"),
+            expect: table.take(reader, "expect"),
+            tcp: table.take(reader, "tcp"),
+            command: table.take(reader, "command"),
+            disk: table.take(reader, "disk"),
+            free_percent: table.take(reader, "free_percent"),
+            memory_percent: table.take(reader, "memory_percent"),
+            load_per_cpu: table.take(reader, "load_per_cpu"),
+        }
+    }
+
+    /// The one question; an error completes a sentence that begins with the probe's name.
+    fn check(self) -> Result<Check, &'static str> {
+        let asked = [
+            self.http.is_some(),
+            self.tcp.is_some(),
+            self.command.is_some(),
+            self.disk.is_some(),
+            self.memory_percent.is_some(),
+            self.load_per_cpu.is_some(),
+        ];
+        if asked.iter().filter(|asked| **asked).count() != 1 {
+            return Err("needs exactly one of `http`, `tcp`, `command`, `disk`, `memory_percent` and `load_per_cpu`");
+        }
+        if self.expect.is_some() && self.http.is_none() {
+            return Err("has `expect`, which belongs to `http`");
+        }
+        if self.free_percent.is_some() && self.disk.is_none() {
+            return Err("has `free_percent`, which belongs to `disk`");
+        }
+        if let Some(url) = self.http {
+            if url.value.scheme_str() != Some("http") {
+                return Err("asks its own host: `http` must begin with http://");
+            }
+            let expect = self.expect.map_or_else(Statuses::success, |expect| expect.value);
+            return Ok(Check::Http { url: url.value, expect });
+        }
+        if let Some(address) = self.tcp {
+            return match is_host_and_port(&address.value) {
+                true => Ok(Check::Tcp { address: address.value }),
+                false => Err("needs `tcp` in the form \"HOST:PORT\""),
+            };
+        }
+        if let Some(path) = self.disk {
+            let path = PathBuf::from(path.value);
+            if !path.is_absolute() {
+                return Err("needs `disk` to be an absolute path");
+            }
+            return Ok(Check::Disk { path, free_percent: self.free_percent.map_or(5, |percent| percent.value.0) });
+        }
+        if let Some(percent) = self.memory_percent {
+            return Ok(Check::Memory { available_percent: percent.value.0 });
+        }
+        if let Some(load) = self.load_per_cpu {
+            return Ok(Check::Load { per_cpu: load.value.0 });
+        }
+        match self.command.map(|command| command.value) {
+            Some(command) if !command.is_empty() => Ok(Check::Command { command }),
+            Some(_) | None => Err("has an empty `command`; write the program and its arguments"),
+        }
+    }
+}
+
+impl Check {
+    /// Asked of the host, whose facts change slowly.
+    fn is_of_the_host(&self) -> bool {
+        match self {
+            Check::Http { .. } | Check::Tcp { .. } | Check::Command { .. } => false,
+            Check::Disk { .. } | Check::Memory { .. } | Check::Load { .. } => true,
+        }
+    }
 }
 
 fn is_host_and_port(address: &str) -> bool {
@@ -128,12 +214,20 @@ pub(super) fn rows(chosen: &Chosen<ProbeKeys>) -> Vec<Row> {
         }
         Check::Tcp { address } => keys.push(("tcp", address.show())),
         Check::Command { command } => keys.push(("command", command.show())),
+        Check::Disk { path, free_percent } => {
+            keys.push(("disk", path.display().to_string().show()));
+            keys.push(("free_percent", Percent(*free_percent).show()));
+        }
+        Check::Memory { available_percent } => keys.push(("memory_percent", Percent(*available_percent).show())),
+        Check::Load { per_cpu } => keys.push(("load_per_cpu", Count(*per_cpu).show())),
     }
     keys.extend([
         ("interval", probe.interval.show()),
         ("timeout", probe.timeout.show()),
         ("healthy_threshold", Count(thresholds.healthy).show()),
         ("unhealthy_threshold", Count(thresholds.unhealthy).show()),
+        ("grace", thresholds.grace.show()),
+        ("advisory", thresholds.advisory.show()),
     ]);
     keys.into_iter()
         .map(|(key, value)| Row {

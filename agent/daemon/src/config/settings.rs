@@ -1,6 +1,8 @@
 //! What an operator decided: validated, nothing left to parse.
 
 use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -29,6 +31,10 @@ pub struct Settings {
     pub aws: Aws,
     /// `[socket] group`: whose members may move traffic, beside root and the agent's own user.
     pub socket_group: String,
+    /// `[http]`, beside what is in `core`.
+    pub http: Http,
+    /// `[history]`.
+    pub history: History,
     /// `[log]`.
     pub log: Log,
 }
@@ -66,6 +72,23 @@ pub enum Check {
         /// The program and its arguments; no shell reads them.
         command: Vec<String>,
     },
+    /// A file system has room.
+    Disk {
+        /// Any path on it.
+        path: PathBuf,
+        /// At least so much of it is free for the agent's user, in percent.
+        free_percent: u8,
+    },
+    /// Memory can still be had without swapping.
+    Memory {
+        /// At least so much of it, in percent.
+        available_percent: u8,
+    },
+    /// Not too many processes wait for a processor.
+    Load {
+        /// At most so many for each processor, over the last minute.
+        per_cpu: u32,
+    },
 }
 
 /// HTTP statuses, written the way a target group's matcher is: `200`, `200,202`, `200-399`.
@@ -83,6 +106,24 @@ pub struct Imds {
     pub endpoint: Option<Uri>,
 }
 
+/// `[http]`: who may ask how this instance is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Everything is shown here; a loopback address. `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Only `/ready` and `/live` are shown here.
+    pub ready_listen: Option<SocketAddr>,
+    /// Whether `POST /api/check` of Elastigroup's health check service is answered, there too.
+    pub answer_hcs: bool,
+}
+
+/// `[history]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// At least so many records are kept, and at most twice as many.
+    pub keep: usize,
+}
+
 /// `[aws]`: the AWS API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aws {
@@ -95,7 +136,7 @@ pub struct Aws {
 }
 
 /// `[log]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
     /// How a line looks.
     pub format: LogFormat,

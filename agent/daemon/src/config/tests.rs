@@ -111,7 +111,7 @@ fn every_key_reaches_the_settings() {
     assert_eq!((app.interval, app.timeout), (Duration::from_secs(5), Duration::from_millis(700)));
     assert_eq!(port.check, Check::Tcp { address: "127.0.0.1:8080".into() });
     assert_eq!(script.check, Check::Command { command: vec!["/usr/bin/check".into(), "--fast".into()] });
-    assert_eq!(settings.core.probes[&app.name], Thresholds { healthy: 3, unhealthy: 4 });
+    assert_eq!(settings.core.probes[&app.name], Thresholds { healthy: 3, unhealthy: 4, ..Thresholds::default() });
     assert_eq!(settings.core.probes[&port.name], Thresholds::default());
 
     let core = &settings.core;
@@ -166,7 +166,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         a.toml:10: `imds.poll`: 1ms is too short; the least is 100ms
         a.toml:11: `imds.endpoint`: `169.254.169.254` is no address; write it as http://HOST[:PORT][/PATH]
         a.toml:13: `socket.group`: must not be empty; leave the key out instead
-        a.toml:14: unknown section `drian`; there are traffic, drain, return, deployment, leave, imds, aws, socket, log, health"#]]
+        a.toml:14: unknown section `drian`; there are traffic, drain, return, deployment, leave, imds, aws, socket, http, history, log, health"#]]
     .assert_eq(&complaints(
         r#"
 [traffic]
@@ -190,8 +190,8 @@ group = ""
 fn a_probe_that_makes_no_sense_is_refused_with_its_name() {
     expect![[r#"
         a.toml:2: [[health.probe]] needs a `name`
-        a.toml:4: probe `both` needs exactly one of `http`, `tcp` and `command`
-        a.toml:8: probe `none` needs exactly one of `http`, `tcp` and `command`
+        a.toml:4: probe `both` needs exactly one of `http`, `tcp`, `command`, `disk`, `memory_percent` and `load_per_cpu`
+        a.toml:8: probe `none` needs exactly one of `http`, `tcp`, `command`, `disk`, `memory_percent` and `load_per_cpu`
         a.toml:10: probe `tls` asks its own host: `http` must begin with http://
         a.toml:13: probe `odd` has `expect`, which belongs to `http`
         a.toml:17: probe `port` needs `tcp` in the form "HOST:PORT"

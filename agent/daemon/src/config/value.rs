@@ -1,5 +1,6 @@
 //! How each type of value is read from TOML and shown again.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
@@ -90,6 +91,72 @@ impl Value for Period {
 
     fn show(&self) -> Json {
         self.0.show()
+    }
+}
+
+impl Value for SocketAddr {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        let text = String::read(toml)?;
+        text.parse().map_err(|_| format!("`{text}` is no address to listen on; write it as \"127.0.0.1:8790\""))
+    }
+
+    fn show(&self) -> Json {
+        json!(self.to_string())
+    }
+}
+
+/// `http.listen`: loopback, since everything is shown there; `None` is `off`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listen(pub(super) Option<SocketAddr>);
+
+impl Value for Listen {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        match toml.as_str() {
+            Some("off") => Ok(Self(None)),
+            Some(_) | None => match SocketAddr::read(toml)? {
+                address if address.ip().is_loopback() => Ok(Self(Some(address))),
+                address => Err(format!(
+                    "`{address}` can be reached from other hosts, and everything is shown here; \
+                     set http.ready_listen for balancers, which shows only /ready and /live"
+                )),
+            },
+        }
+    }
+
+    fn show(&self) -> Json {
+        self.0.map_or_else(|| json!("off"), |address| address.show())
+    }
+}
+
+/// How many records are kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept(pub(super) usize);
+
+impl Value for Kept {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        let number = toml.as_integer().and_then(|number| usize::from_str_radix(number.as_str(), number.radix()).ok());
+        let kept = number.filter(|kept| (10..=10_000).contains(kept)).map(Self);
+        kept.ok_or_else(|| expected("a whole number from 10 to 10000", toml))
+    }
+
+    fn show(&self) -> Json {
+        json!(self.0)
+    }
+}
+
+/// A share of a whole, in percent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Percent(pub(super) u8);
+
+impl Value for Percent {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        let number = toml.as_integer().and_then(|number| u8::from_str_radix(number.as_str(), number.radix()).ok());
+        let percent = number.filter(|percent| (1..=99).contains(percent)).map(Self);
+        percent.ok_or_else(|| expected("a whole number of percent from 1 to 99", toml))
+    }
+
+    fn show(&self) -> Json {
+        json!(self.0)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the engine logs: each turn once, as an event with fields.
 
 use pitcrew_core::view::View;
-use pitcrew_core::wire::{Action, Event, Failure};
+use pitcrew_core::wire::{Action, Event, Failure, Moment};
 use tracing::{debug, info, warn};
 
 use super::is_good;
@@ -22,7 +22,9 @@ impl Log {
             }
             Event::OperatorAsked { request, .. } => info!(?request, "operator called"),
             Event::CallAbandoned { call } => info!(call = call.0, "caller went away"),
-            Event::NoticeSeen { notice } => warn!(kind = %notice.kind, time = ?notice.time, "notice seen"),
+            Event::NoticeSeen { notice } => {
+                warn!(name: "notice_seen", kind = %notice.kind, time = ?notice.time, "notice seen");
+            }
             Event::NoticeWithdrawn { notice } => warn!(kind = %notice.kind, "notice withdrawn"),
             Event::Deregistered { group, answer } => changed("deregistered", group.short(), answer),
             Event::Registered { group, answer } => changed("registered", group.short(), answer),
@@ -58,7 +60,10 @@ impl Log {
             Action::Reply { call, answer } => {
                 warn!(call = call.0, verdict = ?answer.verdict, "{}", answer.sentence);
             }
-            Action::Announce { moment, sentence, .. } => info!(?moment, "{sentence}"),
+            Action::Announce { moment: Moment::LeftBadly, sentence, .. } => warn!(name: "left_badly", "{sentence}"),
+            Action::Announce { moment: moment @ (Moment::Noticed | Moment::Left), sentence, .. } => {
+                info!(?moment, "{sentence}");
+            }
             Action::RunDrainScripts { .. } => info!("running drain.d"),
             Action::Progress { .. }
             | Action::LearnOwner { .. }
@@ -87,7 +92,7 @@ impl Log {
 
     pub(super) fn ledger_failed(&mut self, sentence: &str) {
         if self.ledger.as_deref() != Some(sentence) {
-            warn!("{sentence}");
+            warn!(name: "ledger_not_written", "{sentence}");
             self.ledger = Some(sentence.to_owned());
         }
     }

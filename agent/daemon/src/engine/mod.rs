@@ -26,6 +26,7 @@ use crate::effect::announce::Announcement;
 use crate::intake::imds::Sight;
 use crate::intake::socket::{CallEvent, Replies, Request};
 use crate::protocol::LeavePlan;
+use crate::report::chronicle::Chronicle;
 
 pub use crate::config::OnStop;
 pub use hands::Hands;
@@ -69,6 +70,9 @@ pub trait Keeper: Send {
     fn keep(&mut self, memory: &Memory, now: Now) -> Result<(), String>;
 }
 
+/// So many records fit into one reply.
+const TOLD: usize = 1000;
+
 /// How long an agent that has left waits for those who are still being told.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -89,11 +93,13 @@ pub struct Engine {
     /// Keeps the lifecycle hook of an Auto Scaling group waiting, while there is something to wait for.
     kept_waiting: Option<BoxFuture<'static, Infallible>>,
     view: watch::Sender<Option<Arc<View>>>,
+    chronicle: Chronicle,
     log: Log,
 }
 
 impl Engine {
-    /// An engine around a core that has taken up its memory. `view` is told of every change that people can see.
+    /// An engine around a core that has taken up its memory. `view` is told of every change that people can see, and
+    /// `chronicle` of everything.
     pub fn new(
         core: Core,
         clock: Arc<dyn Clock>,
@@ -101,6 +107,7 @@ impl Engine {
         keeper: Box<dyn Keeper>,
         on_stop: OnStop,
         view: watch::Sender<Option<Arc<View>>>,
+        chronicle: Chronicle,
     ) -> Self {
         Self {
             core,
@@ -115,6 +122,7 @@ impl Engine {
             announcing: FuturesUnordered::new(),
             kept_waiting: None,
             view,
+            chronicle,
             log: Log::default(),
         }
     }
@@ -196,6 +204,11 @@ impl Engine {
                 };
                 replies.status(serde_json::to_value(plan).unwrap_or_default());
             }
+            CallEvent::Arrived { request: Request::History, replies, .. } => {
+                let records = self.chronicle.records();
+                let latest = records.get(records.len().saturating_sub(TOLD)..).unwrap_or_default();
+                replies.status(serde_json::to_value(latest).unwrap_or_default());
+            }
             CallEvent::Abandoned { call } => self.step(Event::CallAbandoned { call }),
         }
     }
@@ -203,6 +216,7 @@ impl Engine {
     fn step(&mut self, event: Event) {
         let now = self.clock.now();
         self.log.event(&event);
+        self.chronicle.event(now, &event);
         if let Event::DrainScriptsEnded { .. } = event {
             self.scripts = None;
         }
@@ -218,6 +232,7 @@ impl Engine {
         self.give_up_scripts();
         let view = Arc::new(self.core.view(now));
         self.log.view(&view);
+        self.chronicle.view(now, &view);
         self.view.send_if_modified(|shown| {
             let changed = shown.as_ref() != Some(&view);
             *shown = Some(view);
@@ -254,6 +269,7 @@ impl Engine {
             return Ok(());
         }
         let outcome = self.keeper.keep(self.core.memory(), now);
+        self.chronicle.ledger_written(outcome.is_ok());
         match &outcome {
             Ok(()) => self.kept = Some(self.core.memory().clone()),
             Err(sentence) => self.log.ledger_failed(sentence),
@@ -291,6 +307,7 @@ impl Engine {
 
     fn carry_out(&mut self, action: Action) {
         self.log.action(&action);
+        self.chronicle.action(self.clock.now(), &action);
         match action {
             Action::Reply { call, answer } => self.reply(call, answer),
             Action::Progress { call, sentence } => {

@@ -1,5 +1,7 @@
 //! Health probes: each asks its question at its interval and tells every answer. What the answers mean is the core's.
 
+mod host;
+
 use std::io;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
@@ -52,6 +54,9 @@ pub async fn ask(probe: &Probe, transport: &dyn Transport) -> Result<(), String>
         Check::Http { url, expect } => get(url, expect, probe.timeout, transport).await,
         Check::Tcp { address } => connect(address, probe.timeout).await,
         Check::Command { command } => execute(command, probe.timeout).await,
+        Check::Disk { path, free_percent } => host::disk(path, *free_percent),
+        Check::Memory { available_percent } => host::memory(*available_percent),
+        Check::Load { per_cpu } => host::load(*per_cpu),
     }
 }
 

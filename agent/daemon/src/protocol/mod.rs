@@ -9,6 +9,7 @@
 //! {"v":1,"leave":{"within_ms":90000,"waits":true,"patience_ms":120000}}
 //! {"v":1,"leave_plan":{"within_ms":90000}}
 //! {"v":1,"status":{}}
+//! {"v":1,"history":{}}
 //! ```
 //!
 //! `patience_ms` (how long the caller waits), `ttl_ms` and `within_ms` may be absent. The agent writes reply lines: first that it
@@ -20,7 +21,7 @@
 //! {"v":1,"answer":{"verdict":"done","sentence":"out of traffic"}}
 //! ```
 //!
-//! For `status` and `leave_plan` the end is a document, `{"v":1,"status":{…}}`; where the agent does not take the call, it is
+//! For `status`, `history` and `leave_plan` the end is a document, `{"v":1,"status":{…}}`; where the agent does not take the call, it is
 //! `{"v":1,"refused":{"reason":"permission","sentence":"…"}}`. A caller that was told to stop writes
 //! `{"v":1,"cancel":{}}` and still gets its answer; closing the connection also gives the call up. A connection
 //! that closes before the end means that the agent went away: send the same request again, it is safe.
@@ -94,6 +95,8 @@ pub enum Request {
     },
     /// Anybody asks how things are.
     Status {},
+    /// Anybody asks what happened.
+    History {},
     /// The caller of this connection was told to stop.
     Cancel {},
 }
@@ -217,6 +220,7 @@ impl Request {
             Request::Leave { within_ms, waits, .. } => Request::Leave { within_ms, waits, patience_ms },
             Request::LeavePlan { within_ms } => Request::LeavePlan { within_ms },
             Request::Status {} => Request::Status {},
+            Request::History {} => Request::History {},
             Request::Cancel {} => Request::Cancel {},
         }
     }

@@ -23,6 +23,7 @@ fn requests() -> impl Strategy<Value = Request> {
         }),
         ms().prop_map(|within_ms| Request::LeavePlan { within_ms }),
         Just(Request::Status {}),
+        Just(Request::History {}),
         Just(Request::Cancel {}),
     ]
 }
@@ -90,7 +91,7 @@ fn the_examples_of_the_documentation_are_understood() {
             (request, reply) => panic!("{line}: {request:?} {reply:?}"),
         }
     }
-    assert_eq!(understood, (6, 3));
+    assert_eq!(understood, (7, 3));
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! How log lines look and where they go: to stderr, for the journal, a person or a program.
 
+mod journal;
+
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use anyhow::Context;
 use tracing::{Event, Level, Subscriber};
@@ -13,20 +16,38 @@ use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt as layer};
+use tracing_subscriber::{Layer, Registry, fmt as layer};
 
 use crate::config::{Log, LogFormat, LogLevel};
 
-/// Starts logging for the whole process; fails if that was done before.
-pub fn start(log: &Log) -> anyhow::Result<()> {
-    let lines = layer::layer().with_writer(io::stderr);
+/// Changes how much is written.
+#[derive(Debug)]
+pub struct Volume(Handle<Targets, Registry>);
+
+impl Volume {
+    /// From now on, what is less severe than `level` is left out.
+    pub fn set(&self, level: LogLevel) {
+        // Fails only where there is no log any more.
+        let _ = self.0.reload(filter(level));
+    }
+}
+
+/// Starts logging for the whole process; fails if that was done before. The level can be changed later.
+pub fn start(log: &Log) -> anyhow::Result<Volume> {
+    let lines = || layer::layer().with_writer(io::stderr);
+    let (level, volume) = reload::Layer::new(filter(log.level));
     let lines = match log.format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-        LogFormat::Auto if stderr_is_the_journal() => lines.event_format(Journal::default()).boxed(),
-        LogFormat::Auto | LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),
+        LogFormat::Json => lines().json().flatten_event(true).boxed(),
+        LogFormat::Auto if stderr_is_the_journal() => match journal::Journal::at(Path::new(journal::SOCKET)) {
+            Ok(journal) => journal.boxed(),
+            Err(_) => lines().event_format(Lines::default()).boxed(),
+        },
+        LogFormat::Auto | LogFormat::Text => lines().with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter(log.level))).try_init().context("starting the log")
+    tracing_subscriber::registry().with(lines.with_filter(level)).try_init().context("starting the log")?;
+    Ok(Volume(volume))
 }
 
 /// Our own events from `level` on; those of libraries only where they are worth an operator's time.
@@ -51,18 +72,19 @@ fn stderr_is_the_journal() -> bool {
     stream == format!("{}:{}", own.dev(), own.ino())
 }
 
-/// One line an event, opened by its priority (`<6>`), which the journal takes off; it has the time already.
-struct Journal {
+/// One line an event, opened by its priority (`<6>`), which the journal takes off; it has the time already. For a
+/// journal whose own socket cannot be reached.
+struct Lines {
     line: Format<Full, ()>,
 }
 
-impl Default for Journal {
+impl Default for Lines {
     fn default() -> Self {
         Self { line: Format::default().without_time().with_level(false).with_target(false).with_ansi(false) }
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Journal
+impl<S, N> FormatEvent<S, N> for Lines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -112,7 +134,7 @@ mod tests {
     fn the_journal_gets_one_line_an_event_with_its_priority() {
         let sink = Sink::default();
         let writer = sink.clone();
-        let lines = layer::layer().event_format(Journal::default()).with_writer(move || writer.clone());
+        let lines = layer::layer().event_format(Lines::default()).with_writer(move || writer.clone());
         let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(LogLevel::Info)));
         tracing::subscriber::with_default(subscriber, || {
             info!(port = 80, "target drained");

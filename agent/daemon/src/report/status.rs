@@ -115,7 +115,8 @@ fn probe(view: &ProbeView, ages: Ages) -> Vec<String> {
         Some(false) => "failing",
     };
     let reason = view.reason.as_ref().filter(|_| view.passing != Some(true)).cloned();
-    vec![view.name.to_string(), passing.to_owned(), age, reason.unwrap_or_default()]
+    let advisory = if view.advisory { "advisory" } else { "" };
+    vec![view.name.to_string(), passing.to_owned(), advisory.to_owned(), age, reason.unwrap_or_default()]
 }
 
 fn said(notice: &Notice) -> String {
@@ -148,7 +149,7 @@ fn spoken(ms: u64) -> Spoken {
 }
 
 /// A time for people: `2026-11-23 05:44:41 UTC`.
-fn clock(time: WallTime) -> String {
+pub(crate) fn clock(time: WallTime) -> String {
     let seconds = i64::try_from(time.0 / 1000).unwrap_or(i64::MAX);
     match OffsetDateTime::from_unix_timestamp(seconds) {
         Ok(at) => {

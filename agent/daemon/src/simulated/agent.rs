@@ -20,11 +20,13 @@ use super::locked;
 use super::scripts::WorldScripts;
 use crate::config::{self, Settings};
 use crate::doors::Credentials;
+use crate::history::History;
 use crate::intake::imds::Endpoint;
 use crate::intake::socket::{Dialer, Peer, in_process};
 use crate::ledger::MemoryStore;
 use crate::protocol::Request;
 use crate::protocol::client::{self, End, Waiting};
+use crate::report::metrics::Metrics;
 use crate::run::{self, AwsAccess, Doors};
 
 /// How long an agent may take until it is ready.
@@ -86,6 +88,9 @@ impl Seated {
             aws: AwsAccess::Role { endpoint_url: format!("http://{}", world.addresses.aws), imds_url },
             scripts: Arc::new(WorldScripts { instance: seat.number, world: world.clone() }),
             credentials: Credentials::default(),
+            identity: Arc::default(),
+            metrics: Metrics::default(),
+            history: History::in_memory(self.settings.history.keep),
             seed: self.seed,
         })
     }

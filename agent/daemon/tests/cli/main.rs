@@ -5,6 +5,7 @@
 mod config;
 mod hook;
 mod leave;
+mod look;
 mod run;
 mod stand_in;
 mod status;
@@ -44,9 +45,17 @@ fn a_bad_duration_is_a_usage_error_that_shows_good_ones() {
 
 #[test]
 fn every_command_teaches_by_an_example() {
-    for command in
-        [&["run"][..], &["hook"], &["status"], &["out"], &["in"], &["leave"], &["config", "show"], &["config", "check"]]
-    {
+    for command in [
+        &["run"][..],
+        &["hook"],
+        &["status"],
+        &["history"],
+        &["out"],
+        &["in"],
+        &["leave"],
+        &["config", "show"],
+        &["config", "check"],
+    ] {
         let (status, stdout, _) = outcome(&mut pitcrew(&[command, &["--help"]].concat()));
         assert_eq!(status, 0, "{command:?}");
         let example = stdout.lines().skip_while(|line| !line.starts_with("Example"));

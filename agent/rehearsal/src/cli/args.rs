@@ -141,6 +141,14 @@ pub struct RehearseArgs {
     /// Print one JSON document instead of text
     #[arg(long)]
     pub json: bool,
+
+    /// Write the rehearsal as a page: its verdict, and its phases over requests, latency and errors
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["hold", "runs"])]
+    pub html: Option<PathBuf>,
+
+    /// Write the drawing of that page alone
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["hold", "runs"])]
+    pub svg: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -151,6 +159,7 @@ const EXAMPLES: &str = "Examples:
   pitcrew rehearse --interrupt-at 5 --simulated --runs 100 how soon after a notice traffic leaves, a hundred times
   pitcrew rehearse --without-hooks                     what the same deployment loses without Pitcrew
   pitcrew rehearse --simulated --runs 1000             a thousand seeds in one process
+  pitcrew rehearse --html report.html                  a page to show to others
   pitcrew rehearse --hold >world.env &                 any AWS client against the stand-in world: `. ./world.env`
 
 Exit status: 0 nothing lost and every invariant held, 1 otherwise, 2 it could not be played.";

@@ -6,14 +6,17 @@ mod simulated;
 mod text;
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 
 use crate::crew::{Crew, ProcessCrew};
+use crate::picture;
 use crate::rehearsal::{self, Options, Stage};
 use crate::timeline::Timeline;
+use crate::verdict::Report;
 
 pub use args::{RehearseArgs, SystemctlArgs};
 pub use simulated::play;
@@ -52,6 +55,20 @@ async fn interruption() -> anyhow::Result<()> {
         _ = terminated.recv() => Ok(()),
         _ = hung_up.recv() => Ok(()),
     }
+}
+
+/// Writes the pictures that were asked for.
+fn draw(args: &RehearseArgs, report: &Report) -> anyhow::Result<()> {
+    let write = |path: &Path, text: String| {
+        std::fs::write(path, text).with_context(|| format!("writing the picture to `{}`", path.display()))
+    };
+    if let Some(path) = &args.html {
+        write(path, picture::html(report))?;
+    }
+    if let Some(path) = &args.svg {
+        write(path, picture::svg(report))?;
+    }
+    Ok(())
 }
 
 fn real(args: &RehearseArgs) -> anyhow::Result<bool> {
@@ -100,6 +117,7 @@ fn real(args: &RehearseArgs) -> anyhow::Result<bool> {
                 return Err(error);
             }
         };
+        draw(args, &report)?;
         if args.json {
             println!("{}", serde_json::to_string_pretty(&report).context("writing the report")?);
         } else {

@@ -42,6 +42,7 @@ fn one(args: &RehearseArgs, seed: u64, in_process: &InProcess) -> anyhow::Result
     let shown = Arc::clone(&screen);
     let timeline = Timeline::shown_by(Arc::new(move |entry| shown.entry(entry)));
     let report = play(&args.options(seed)?, timeline, in_process)?;
+    super::draw(args, &report)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report).context("writing the report")?);
     } else {

@@ -174,7 +174,7 @@ impl Watch {
 fn log_sight(sight: &Sight) {
     match sight {
         Sight::Blind { unseen, why } => {
-            warn!(seconds = unseen.as_secs(), %why, "blind: an interruption would not be noticed");
+            warn!(name: "blind", seconds = unseen.as_secs(), %why, "blind: an interruption would not be noticed");
         }
         Sight::Seeing { unseen } => {
             info!(seconds = unseen.as_secs(), "seeing again: IMDS answers");

@@ -102,6 +102,7 @@ async fn request<I, R: AsyncRead + Unpin>(
     let patience = |ms: Option<u64>| ms.map_or(server.patience, Duration::from_millis);
     let request = match request {
         protocol::Request::Status {} => return Ok(Some(Request::Status)),
+        protocol::Request::History {} => return Ok(Some(Request::History)),
         protocol::Request::LeavePlan { within_ms } => {
             return Ok(Some(Request::LeavePlan(within_ms.map(Duration::from_millis))));
         }
@@ -137,7 +138,7 @@ impl Request {
                 | OperatorRequest::In { patience }
                 | OperatorRequest::Leave { patience, .. },
             ) => Some(*patience),
-            Request::Status | Request::LeavePlan(_) => None,
+            Request::Status | Request::History | Request::LeavePlan(_) => None,
         }
     }
 }
@@ -165,6 +166,7 @@ impl Said {
                 | protocol::Request::Out { .. }
                 | protocol::Request::In { .. }
                 | protocol::Request::Leave { .. }
+                | protocol::Request::History {}
                 | protocol::Request::LeavePlan { .. }
                 | protocol::Request::Status {},
             ) => Said::Nonsense(refused(Reason::Malformed, "one connection carries one request")),

@@ -48,6 +48,8 @@ pub enum Request {
     Operator(OperatorRequest),
     /// By anybody.
     Status,
+    /// By anybody: what happened.
+    History,
     /// By anybody: what leaving within this time would do.
     LeavePlan(Option<Duration>),
 }

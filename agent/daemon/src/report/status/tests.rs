@@ -2,6 +2,7 @@ use expect_test::{Expect, expect};
 use pitcrew_core::ids::{DeploymentGroup, TargetGroupArn};
 use pitcrew_core::lifecycle::LifecycleEvent;
 use pitcrew_core::notice::NoticeKind;
+use pitcrew_core::readiness::Readiness;
 use pitcrew_core::traffic::{Traffic, Why};
 use pitcrew_core::wire::{Target, TargetState};
 
@@ -11,20 +12,29 @@ const NOON: WallTime = WallTime(1_795_435_200_000);
 
 fn serving() -> View {
     View {
+        at: NOON,
         sentence: "in traffic: healthy in 2 of 2 target groups".into(),
         state: State::Serving,
         wanted: Traffic::In,
         settled: true,
         healthy: true,
+        readiness: Readiness { ready: true, reasons: Vec::new() },
         deployments: Vec::new(),
         ended: Vec::new(),
         held_until: None,
         notices: Vec::new(),
         leaving_in_ms: None,
+        leaving_stage: None,
         at_risk: None,
         blind_since: None,
         targets: vec![registration("web", 8080, "healthy"), registration("internal-api", 9090, "healthy")],
-        probes: vec![ProbeView { name: "app".into(), passing: Some(true), reason: None, answered_ms: Some(1200) }],
+        probes: vec![ProbeView {
+            name: "app".into(),
+            passing: Some(true),
+            reason: None,
+            answered_ms: Some(1200),
+            advisory: false,
+        }],
         troubles: Vec::new(),
     }
 }
@@ -37,6 +47,7 @@ fn registration(group: &str, port: u16, standing: &str) -> TargetView {
         standing: standing.into(),
         taken_out: false,
         put_back: 0,
+        drained: None,
     }
 }
 

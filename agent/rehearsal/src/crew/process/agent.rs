@@ -80,8 +80,12 @@ pub fn agent_configuration(seat: &Seat) -> String {
          [leave]\n\
          remove_tags = [\"{SELECTING_TAG}\"]\n\
          run_scripts = \"direct\"\n\
-         {}",
+         {}\
+         \n\
+         [http]\n\
+         listen = \"{}\"\n",
         seat.application,
-        scripts.unwrap_or_default()
+        scripts.unwrap_or_default(),
+        seat.looked_at
     )
 }

@@ -1,0 +1,81 @@
+//! Nobody on the port hurts the agent: each attacker is bounded, closed and counted, and balancers are answered.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::{Looked, get, needs};
+
+/// What the agent may grow by, whatever is done to it.
+const GROWTH: f64 = 4.0 * 1024.0 * 1024.0;
+
+#[test]
+fn attackers_are_bounded_closed_and_counted() {
+    const IDLE: u64 = 10_000;
+    if !needs::descriptors("attackers_are_bounded_closed_and_counted", IDLE + 200) {
+        return;
+    }
+    let looked = Looked::at();
+    let before = looked.metric("process_resident_memory_bytes");
+
+    // Heads that come a byte at a time.
+    let mut slow: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(looked.balancers).unwrap()).collect();
+    for byte in b"GET /ready" {
+        for stream in &mut slow {
+            // Those that had to make room are closed already.
+            let _ = stream.write_all(&[*byte]);
+        }
+        assert_eq!(get(looked.balancers, "/ready").0, 200);
+    }
+
+    // A body of a gigabyte: the agent hangs up long before its end.
+    let mut body = TcpStream::connect(looked.balancers).unwrap();
+    body.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(body, "GET /ready HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n").unwrap();
+    let chunk = vec![b'x'; 1 << 20];
+    let taken = (0..1024).take_while(|_| body.write_all(&chunk).is_ok()).count();
+    assert!(taken < 64, "the agent took {taken} MiB of it");
+
+    // Garbage.
+    for _ in 0..100 {
+        let mut garbage = TcpStream::connect(looked.balancers).unwrap();
+        let _ = garbage.write_all(b"\x00\xff\x16\x03\x01 nonsense\r\n\r\n");
+        let mut answer = Vec::new();
+        let _ = garbage.read_to_end(&mut answer);
+    }
+    assert!(looked.metric("pitcrew_http_connections_total{end=\"garbage\"}") >= 100.0);
+
+    // Ten thousand who connect and say nothing; the balancer gets in all the while.
+    let began = Instant::now();
+    let mut idle = Vec::new();
+    for number in 0..IDLE {
+        idle.push(TcpStream::connect(looked.balancers).unwrap());
+        if number % 500 == 0 {
+            assert_eq!(get(looked.balancers, "/ready").0, 200);
+        }
+    }
+    assert_eq!(get(looked.balancers, "/ready").0, 200);
+    let evicted = looked.metric("pitcrew_http_connections_total{end=\"evicted\"}");
+    assert!(evicted >= 9_900.0, "{evicted} had to make room");
+    assert!(looked.metric("process_open_fds") < 200.0);
+
+    let after = looked.metric("process_resident_memory_bytes");
+    println!(
+        "resident before {:.1} MiB, after {:.1} MiB; {IDLE} idle connections in {:.1} s",
+        before / 1048576.0,
+        after / 1048576.0,
+        began.elapsed().as_secs_f64()
+    );
+    assert!(after - before < GROWTH, "from {before} to {after} bytes");
+}
+
+#[test]
+fn other_hosts_are_shown_readiness_and_nothing_else() {
+    let looked = Looked::at();
+    for path in ["/ready", "/live"] {
+        assert_eq!(get(looked.balancers, path).0, 200);
+    }
+    for path in ["/", "/status", "/metrics", "/history", "/events"] {
+        assert_eq!(get(looked.balancers, path).0, 404, "{path}");
+    }
+}
