@@ -27,6 +27,8 @@ pub(crate) struct Asks {
     standing: BTreeMap<Ask, Standing>,
     jitter: Jitter,
     wake: Option<Instant>,
+    /// The time is short: patience with failures ends sooner.
+    hurry: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,12 +46,14 @@ struct Standing {
 const FIRST_WAIT: Duration = Duration::from_millis(400);
 const FIRST_WAIT_THROTTLED: Duration = Duration::from_secs(1);
 const SLOWEST: Duration = Duration::from_secs(15);
+/// The same while the instance leaves: one instance that asks this often harms nobody, one that leaves late does.
+const SLOWEST_IN_A_HURRY: Duration = Duration::from_millis(1500);
 /// An operator must mend it: look again at this pace.
 const HOPELESS: Duration = Duration::from_secs(30);
 
 impl Asks {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { standing: BTreeMap::new(), jitter: Jitter(seed), wake: None }
+        Self { standing: BTreeMap::new(), jitter: Jitter(seed), wake: None, hurry: false }
     }
 
     /// Whether to send `ask` now: none under way, none sooner than `every` after the one before, and what failed
@@ -82,12 +86,18 @@ impl Asks {
             }
             Some(failure) => {
                 standing.failures = standing.failures.saturating_add(1);
-                let wait = wait_after(standing.failures, failure.kind);
+                let slowest = if self.hurry { SLOWEST_IN_A_HURRY } else { SLOWEST };
+                let wait = wait_after(standing.failures, failure.kind, slowest);
                 standing.not_before = now.after(self.jitter.spread(wait));
                 standing.failure = Some((now, failure.clone()));
             }
         }
         Some(sent)
+    }
+
+    /// Whether failures that come from now on are waited for less long.
+    pub(crate) fn hurry(&mut self, hurry: bool) {
+        self.hurry = hurry;
     }
 
     pub(crate) fn is_under_way(&self, ask: &Ask) -> bool {
@@ -134,13 +144,13 @@ impl Asks {
     }
 }
 
-fn wait_after(failures: u32, kind: FailureKind) -> Duration {
+fn wait_after(failures: u32, kind: FailureKind, slowest: Duration) -> Duration {
     let first = match kind {
         FailureKind::Throttled => FIRST_WAIT_THROTTLED,
         FailureKind::Unavailable => FIRST_WAIT,
         FailureKind::Denied | FailureKind::NotFound | FailureKind::Invalid => return HOPELESS,
     };
-    first.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(SLOWEST)
+    first.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(slowest)
 }
 
 /// SplitMix64: enough to keep a fleet from marching in step, and the same for the same seed.
@@ -220,5 +230,11 @@ mod tests {
         assert!(waits[0] >= FIRST_WAIT / 2 && waits[0] <= FIRST_WAIT);
         assert!(waits.iter().all(|wait| *wait <= SLOWEST));
         assert!(waits[11] >= SLOWEST / 2);
+        asks.hurry(true);
+        assert!(asks.due(&Ask::Discover, now, Duration::ZERO));
+        asks.answered(&Ask::Discover, now, Some(&failure(FailureKind::Throttled)));
+        asks.sleep();
+        assert!(!asks.due(&Ask::Discover, now, Duration::ZERO));
+        assert!(asks.wake_at().unwrap().since(now) <= SLOWEST_IN_A_HURRY, "not when the time is short");
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::asks::Ask;
 use crate::core::Core;
 use crate::ids::CallId;
-use crate::leaving::Stage;
+use crate::leaving::{Leaving, Stage};
 use crate::lifecycle::LifecycleEvent;
 use crate::memory::{self, Ended, Ending};
 use crate::notice::Notice;
-use crate::settings::OnNotice;
+use crate::settings::{BeforeStop, OnNotice};
 use crate::standing::Progress;
 use crate::time::{Instant, Now, Spoken};
 use crate::traffic::{Traffic, Why};
@@ -375,8 +375,8 @@ impl Core {
     }
 
     /// A leaving instance neither fails nor hangs the fleet's deployment: its hooks are answered at once. Only the
-    /// hook that stands before the application's stop waits until what is in flight has ended, because CodeDeploy
-    /// stops the application as soon as it is answered.
+    /// hook that stands before the application's stop waits, unless the operator says otherwise, until what is in
+    /// flight has ended: CodeDeploy stops the application as soon as it is answered. It waits no longer than the drain.
     fn judge_hook_of_leaving_instance(&mut self, now: Now, call: &Call, hook: &HookCall) -> Judged {
         let (verdict, sentence) = match self.settings.on_notice {
             OnNotice::Refuse => (Verdict::Refused, "leaving: this instance takes no deployment any more"),
@@ -392,9 +392,15 @@ impl Core {
             | LifecycleEvent::BeforeAllowTraffic
             | LifecycleEvent::AfterAllowTraffic => false,
         };
-        if stops_next && verdict == Verdict::Done && now.at < call.deadline {
+        let waits = match self.settings.before_stop {
+            BeforeStop::Drain => stops_next && verdict == Verdict::Done,
+            BeforeStop::Answer => false,
+        };
+        let drain_until = self.memory.leaving.as_ref().map_or(now.at, Leaving::drain_until);
+        if waits && now.at < call.deadline.min(drain_until) {
             match self.is_out(now) {
                 Progress::Underway(sentence) => {
+                    self.asks.wake_no_later_than(drain_until);
                     return Judged::Wait(format!("leaving: {sentence}"));
                 }
                 Progress::There | Progress::Stuck(_) => {}
@@ -432,7 +438,7 @@ impl Core {
                 Some(complaint) if self.memory.is_out() => {
                     Progress::Underway(format!("waiting for the application: {complaint}"))
                 }
-                Some(_) | None => self.is_back_in(),
+                Some(_) | None => self.is_known_to_be_in(),
             },
             Traffic::Out(Why::Deploying(ids)) => {
                 let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();

@@ -6,8 +6,8 @@ use crate::asks::{Ask, Asks};
 use crate::calls::Call;
 use crate::groups::Groups;
 use crate::health::Health;
-use crate::ids::CallId;
-use crate::memory::{Change, Memory};
+use crate::ids::{CallId, TargetGroupArn};
+use crate::memory::{Change, Memory, TakenOut};
 use crate::notice::Notice;
 use crate::settings::Settings;
 use crate::time::{Instant, Now};
@@ -20,6 +20,8 @@ pub struct Core {
     pub(crate) settings: Settings,
     pub(crate) memory: Memory,
     pub(crate) groups: Groups,
+    /// What was remembered of a group before the change that is under way: one that is refused never was.
+    pub(crate) before_change: BTreeMap<TargetGroupArn, Option<TakenOut>>,
     pub(crate) health: Health,
     pub(crate) calls: BTreeMap<CallId, Call>,
     pub(crate) asks: Asks,
@@ -40,7 +42,7 @@ pub struct Core {
 impl Core {
     /// Takes up where `memory` left off. Nothing is done until the first [`Core::step`].
     pub fn new(settings: Settings, mut memory: Memory, now: Now) -> Self {
-        memory.wake_up();
+        memory.wake_up(&settings);
         let health = Health::new(&settings.probes, now.at);
         let asks = Asks::new(settings.seed);
         let wanted = wanted(&memory);
@@ -48,6 +50,7 @@ impl Core {
             settings,
             memory,
             groups: Groups::default(),
+            before_change: BTreeMap::new(),
             health,
             calls: BTreeMap::new(),
             asks,
@@ -67,6 +70,7 @@ impl Core {
         let mut actions = Vec::new();
         self.asks.sleep();
         self.take(now, event, &mut actions);
+        self.asks.hurry(self.memory.leaving.as_ref().is_some_and(|leaving| now.at < leaving.deadline));
         self.expire(now);
         // Each round answers at least one call, or is the last. Answered first: a deployment that ends here and now takes
         // nothing out any more.
@@ -86,11 +90,6 @@ impl Core {
     /// What must survive a crash.
     pub fn memory(&self) -> &Memory {
         &self.memory
-    }
-
-    /// Where traffic belongs.
-    pub fn wanted(&self) -> &Traffic {
-        &self.wanted
     }
 
     /// When to step again, with [`Event::TimerElapsed`], if nothing happens before. There is always such a moment

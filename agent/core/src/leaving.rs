@@ -106,6 +106,11 @@ impl Leaving {
         self.notices.first().map_or(NoticeKind::Operator, |notice| notice.kind)
     }
 
+    /// The earliest end that a notice names; `None` where no notice is left.
+    fn earliest_end(&self, settings: &Settings) -> Option<Instant> {
+        self.notices.iter().map(|notice| deadline(settings, self.since, notice)).min()
+    }
+
     /// Whom to tell that the instance may go: a group that waits for it, also where another notice came first.
     fn released_from(&self) -> NoticeKind {
         let waits = self.notices.iter().any(|notice| notice.kind == NoticeKind::AutoScaling);
@@ -118,7 +123,7 @@ impl Leaving {
     }
 
     /// A drain that is not over by then is cut short.
-    fn drain_until(&self) -> Instant {
+    pub(crate) fn drain_until(&self) -> Instant {
         let budget = self.deadline.since(self.since.at);
         let scripts = (budget / 4).min(Duration::from_secs(30));
         self.since.at.after(budget.saturating_sub(self.tail() + scripts))
@@ -141,12 +146,15 @@ impl Leaving {
 
 impl Memory {
     /// A new run of the agent: a stop of the unit that was meant for the run before is over.
-    pub(crate) fn wake_up(&mut self) {
-        if let Some(leaving) = &mut self.leaving {
-            leaving.notices.retain(|notice| notice.kind != NoticeKind::Shutdown);
-            if leaving.notices.is_empty() {
-                self.leaving = None;
-            }
+    pub(crate) fn wake_up(&mut self, settings: &Settings) {
+        let Some(leaving) = &mut self.leaving else { return };
+        if !leaving.notices.iter().any(|notice| notice.kind == NoticeKind::Shutdown) {
+            return;
+        }
+        leaving.notices.retain(|notice| notice.kind != NoticeKind::Shutdown);
+        match leaving.earliest_end(settings) {
+            Some(deadline) => leaving.deadline = deadline,
+            None => self.leaving = None,
         }
     }
 }
@@ -166,6 +174,8 @@ impl Core {
         leaving.deadline = leaving.deadline.min(deadline);
         let kind = notice.kind;
         leaving.notices.push(notice);
+        // What was asked with less haste is asked anew.
+        self.look_afresh();
         if first {
             actions.push(Action::Announce { moment: Moment::Noticed, why: kind, sentence: format!("leaving: {kind}") });
         }
@@ -193,8 +203,7 @@ impl Core {
             return;
         }
         leaving.notices.retain(|seen| seen != notice);
-        let deadlines = leaving.notices.iter().map(|notice| deadline(&self.settings, leaving.since, notice));
-        match deadlines.min() {
+        match leaving.earliest_end(&self.settings) {
             Some(deadline) => leaving.deadline = deadline,
             None => self.stay(),
         }

@@ -137,6 +137,9 @@ pub enum Change {
 /// A change whose answer was lost may still take effect for so long, and every change may be seen so late.
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
+/// So much a deployment may have been heard of later than the ledger says: far less than anything waits for.
+const HEARD_MAY_LAG: Duration = Duration::from_secs(20);
+
 impl TakenOut {
     /// When `target` was taken out, if it was.
     pub fn since(&self, target: &Target) -> Option<Instant> {
@@ -187,6 +190,21 @@ impl Memory {
         for target in targets {
             taken.remember(target, at);
         }
+    }
+
+    /// Whether a crash would lose nothing that matters, with only `written` on disk: when a deployment was last heard of
+    /// may be a little old there.
+    pub fn is_kept_by(&self, written: &Memory) -> bool {
+        let Memory { leases, ended, hold, taken_out, leaving } = self;
+        let is_kept = |(id, lease): (&DeploymentId, &Lease)| {
+            written.leases.get(id).is_some_and(|kept| {
+                lease.heard.since(kept.heard) < HEARD_MAY_LAG && *lease == Lease { heard: lease.heard, ..kept.clone() }
+            })
+        };
+        leases.len() == written.leases.len()
+            && leases.iter().all(is_kept)
+            && (ended, hold, taken_out, leaving)
+                == (&written.ended, &written.hold, &written.taken_out, &written.leaving)
     }
 
     /// Whether something was taken out, and the balancer has not yet been made to take it back.
@@ -283,6 +301,24 @@ mod tests {
         memory.remember_targets(&"arn".into(), Duration::from_secs(300), &[target], Instant(7));
         let text = serde_json::to_string(&memory).unwrap();
         assert_eq!(serde_json::from_str::<Memory>(&text).unwrap(), memory);
+    }
+
+    #[test]
+    fn only_a_moment_in_which_a_deployment_was_heard_of_may_be_missing_on_disk() {
+        let mut written = Memory::default();
+        written.leases.insert("d-1".into(), lease());
+        let with = |change: fn(&mut Lease)| {
+            let mut memory = written.clone();
+            memory.leases.values_mut().for_each(change);
+            memory
+        };
+        assert!(written.is_kept_by(&written));
+        assert!(with(|lease| lease.heard = Instant(28_999)).is_kept_by(&written));
+        assert!(!with(|lease| lease.heard = Instant(29_000)).is_kept_by(&written));
+        assert!(!with(|lease| lease.last_event = LifecycleEvent::AfterInstall).is_kept_by(&written));
+        assert!(!written.is_kept_by(&Memory::default()) && !Memory::default().is_kept_by(&written));
+        let held = Memory { hold: Some(Hold { since: Now::default(), until: None }), ..written.clone() };
+        assert!(!held.is_kept_by(&written));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Settings {
     pub assume_dead_after: Duration,
     /// What hook calls of a leaving instance are answered.
     pub on_notice: OnNotice,
+    /// Whether the hook after which a leaving instance's application is stopped waits for what is in flight.
+    pub before_stop: BeforeStop,
     /// A notice that is gone at its source lets the instance return to traffic; otherwise it stays out for good.
     pub return_when_withdrawn: bool,
     /// What a rebalance recommendation leads to.
@@ -71,6 +73,16 @@ pub enum OnNotice {
     Refuse,
 }
 
+/// What a leaving instance answers a hook after which CodeDeploy stops the application, where requests may be in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BeforeStop {
+    /// Nothing until it is drained, or the drain's share of the time is over: no request is cut.
+    Drain,
+    /// Success at once: the deployment waits for nothing, and what is in flight is cut.
+    Answer,
+}
+
 /// What advice leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -100,6 +112,7 @@ impl Default for Settings {
             ask_after: Duration::from_secs(30),
             assume_dead_after: Duration::from_secs(70 * 60),
             on_notice: OnNotice::Finish,
+            before_stop: BeforeStop::Drain,
             return_when_withdrawn: false,
             on_rebalance: OnAdvice::Mark,
             on_foreign_drain: OnAdvice::Mark,

@@ -146,6 +146,25 @@ impl Core {
         if said.is_empty() { Progress::There } else { Progress::Underway(said.join("; ")) }
     }
 
+    /// The same, where all groups that hold this instance are known and were seen: before that nobody can say that it is
+    /// in traffic.
+    pub(crate) fn is_known_to_be_in(&self) -> Progress {
+        let Some(ask) = self.unknown() else { return self.is_back_in() };
+        let asks = [ask];
+        match self.hopeless(&asks) {
+            Some(failure) => Progress::Stuck(failure),
+            None => Progress::Underway(self.blocked_by(&asks, "target groups are not known yet".into())),
+        }
+    }
+
+    /// The question whose first answer would say more of where this instance is registered.
+    pub(crate) fn unknown(&self) -> Option<Ask> {
+        if self.groups.discovered.is_none() {
+            return Some(Ask::Discover);
+        }
+        self.known_groups().into_iter().find(|group| self.groups.latest(group).is_none()).map(Ask::Observe)
+    }
+
     /// Whether each registration of this instance, whoever made it, is healthy in the balancer; by what was asked
     /// after `since`.
     pub(crate) fn is_healthy_in_balancer(

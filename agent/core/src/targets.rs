@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::asks::Ask;
 use crate::core::Core;
 use crate::ids::TargetGroupArn;
-use crate::memory::Change;
+use crate::memory::{Change, TakenOut};
 use crate::standing::{Standing, is_back};
 use crate::time::{Instant, Now};
 use crate::traffic::Traffic;
-use crate::wire::{Action, Failure, FailureKind, GroupFacts, Observation, Target, TargetState};
+use crate::wire::{Action, Failure, FailureKind, GroupFacts, Observation, Owner, Target, TargetState};
 
 /// While something is expected to change soon.
 pub(crate) const LOOK_SOON: Duration = Duration::from_millis(500);
@@ -18,6 +18,9 @@ pub(crate) const LOOK_SOON: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// While a drain goes on, or the end is near: only to notice a target that somebody else puts back.
 const LOOK_WHILE_DRAINING: Duration = Duration::from_secs(5);
+/// While the instance leaves and a deployment is open for which CodeDeploy will put it back: the data plane hears of a
+/// registration a second or more later, and until then nothing is lost.
+const LOOK_BEFORE_PUT_BACK: Duration = Duration::from_secs(1);
 /// While nothing is wanted but what is.
 const LOOK_IDLE: Duration = Duration::from_secs(60);
 /// How often what holds this instance is looked for when nothing is wanted.
@@ -95,19 +98,34 @@ impl Core {
         } else if !registered.is_empty() {
             self.deregister(now, group, registered, actions);
         } else {
-            // A leaving instance that is put back is lost with its requests: nobody waits for it to drain again.
-            let watched = is_unsettled || !draining.is_empty() || self.memory.leaving.is_some();
+            let watched = is_unsettled || !draining.is_empty();
             let every = if watched { LOOK_WHILE_DRAINING } else { LOOK_IDLE };
-            self.look(now, group, every, actions);
+            self.look(now, group, every.min(self.look_while_leaving()), actions);
         }
         draining
     }
 
+    /// A leaving instance that is put back is lost with its requests: nobody waits for it to drain again.
+    fn look_while_leaving(&self) -> Duration {
+        let puts_back = || self.memory.leases.values().any(|lease| lease.owner == Owner::CodeDeploy);
+        match &self.memory.leaving {
+            Some(_) if puts_back() => LOOK_BEFORE_PUT_BACK,
+            Some(_) => LOOK_WHILE_DRAINING,
+            None => LOOK_IDLE,
+        }
+    }
+
     fn deregister(&mut self, now: Instant, group: &TargetGroupArn, targets: Vec<Target>, actions: &mut Vec<Action>) {
-        if !self.asks.due(&Ask::Change(group.clone()), now, CHANGE_AGAIN) {
+        let ask = Ask::Change(group.clone());
+        // What has failed is waited for as failures are. What was answered and is not seen may only be seen late, but
+        // where somebody has put a leaving instance back there is no time to wonder.
+        let seen_late = self.asks.failures(&ask) == 0 && self.memory.leaving.is_none();
+        let again = if seen_late { CHANGE_AGAIN } else { LOOK_BEFORE_PUT_BACK };
+        if !self.asks.due(&ask, now, again) {
             self.look(now, group, LOOK_SOON, actions);
             return;
         }
+        self.keep_before_change(group);
         let delay = self.groups.delay(group);
         self.memory.remember_targets(group, delay, &targets, now);
         self.groups.outdate(group, now);
@@ -153,6 +171,7 @@ impl Core {
             self.look(now, group, LOOK_SOON, actions);
             return;
         }
+        self.keep_before_change(group);
         if let Some(taken) = self.memory.taken_out.get_mut(group) {
             taken.unsettle(Change::Registering, now);
         }
@@ -235,12 +254,32 @@ impl Core {
         let ask = Ask::Change(group.clone());
         let Some(sent) = self.asks.answered(&ask, now, answer.as_ref().err()) else { return };
         self.groups.outdate(group, now);
+        let before = self.before_change.remove(group);
         let taken = self.memory.taken_out.get_mut(group);
         match answer.map_err(|failure| failure.kind) {
             Ok(()) => taken.into_iter().for_each(|taken| taken.took_effect(change, sent, now)),
             Err(FailureKind::Unavailable) => taken.into_iter().for_each(|taken| taken.unsettle(taken.latest, now)),
             Err(FailureKind::NotFound) => self.forget_if_gone(&ask, group),
-            Err(FailureKind::Throttled | FailureKind::Denied | FailureKind::Invalid) => {}
+            Err(FailureKind::Throttled | FailureKind::Denied | FailureKind::Invalid) => self.unmake(group, before),
+        }
+    }
+
+    fn keep_before_change(&mut self, group: &TargetGroupArn) {
+        self.before_change.insert(group.clone(), self.memory.taken_out.get(group).cloned());
+    }
+
+    /// A refused change was none: what it would have taken out was not, and is not ours to put back.
+    fn unmake(&mut self, group: &TargetGroupArn, before: Option<Option<TakenOut>>) {
+        let put_back = self.memory.taken_out.get(group).map_or(0, |taken| taken.put_back);
+        match before {
+            Some(Some(before)) => {
+                self.memory.taken_out.insert(group.clone(), TakenOut { put_back, ..before });
+            }
+            Some(None) => {
+                self.memory.taken_out.remove(group);
+            }
+            // Sent by nobody in this run.
+            None => {}
         }
     }
 

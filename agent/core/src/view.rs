@@ -12,7 +12,7 @@ use crate::memory::{Change, Ended};
 use crate::notice::Notice;
 use crate::readiness::Readiness;
 use crate::standing::{DrainEnd, Progress, Standing};
-use crate::time::{Now, Spoken, WallTime};
+use crate::time::{Instant, Now, Spoken, WallTime};
 use crate::traffic::{Traffic, Why};
 use crate::wire::{Owner, Target, TargetState};
 
@@ -39,8 +39,8 @@ pub struct View {
     pub deployments: Vec<DeploymentView>,
     /// Deployments that ended here, newest last.
     pub ended: Vec<Ended>,
-    /// An operator holds the instance out of traffic until then; `Some(None)`: until `pitcrew in`.
-    pub held_until: Option<Option<WallTime>>,
+    /// An operator holds the instance out of traffic.
+    pub hold: Option<HoldView>,
     /// The notices under which the instance leaves.
     pub notices: Vec<Notice>,
     /// Milliseconds until the earliest end that a notice names.
@@ -60,11 +60,18 @@ pub struct View {
     pub troubles: Vec<String>,
 }
 
+/// An operator's `pitcrew out`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldView {
+    /// When it ends by itself; `None`: with `pitcrew in`.
+    pub until: Option<WallTime>,
+}
+
 /// The agent's state in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// Probes have not all answered yet.
+    /// Probes have not all answered yet, or the target groups are not known yet.
     Starting,
     /// In traffic.
     Serving,
@@ -154,7 +161,7 @@ impl Core {
     /// A snapshot for people and machines.
     pub fn view(&mut self, now: Now) -> View {
         let progress = match self.wanted {
-            Traffic::In => self.is_back_in(),
+            Traffic::In => self.is_known_to_be_in(),
             Traffic::Out(_) => self.is_out(now),
         };
         let state = self.state(&progress);
@@ -168,10 +175,7 @@ impl Core {
             readiness: self.readiness(),
             deployments: self.deployments(now),
             ended: self.memory.ended.clone(),
-            held_until: self
-                .memory
-                .hold
-                .map(|hold| hold.until.map(|until| WallTime(now.wall.0.saturating_add(ms(until.remaining(now.at)))))),
+            hold: self.memory.hold.map(|hold| HoldView { until: hold.until.map(|until| wall_time_of(until, now)) }),
             notices: self.memory.leaving.as_ref().map(|leaving| leaving.notices.clone()).unwrap_or_default(),
             leaving_in_ms: self.memory.leaving.as_ref().map(|leaving| ms(leaving.deadline.remaining(now.at))),
             leaving_stage: self.memory.leaving.as_ref().map(|leaving| leaving.stage),
@@ -190,6 +194,11 @@ impl Core {
             Traffic::Out(Why::Deploying(_)) => State::Deploying,
             Traffic::In if self.health.deciding().any(|(_, probe)| probe.passing.is_none()) => State::Starting,
             Traffic::In if !self.health.is_healthy() => State::Unhealthy,
+            Traffic::In if self.unknown().is_some() && !self.memory.is_out() => match progress {
+                Progress::Underway(_) => State::Starting,
+                // Whoever may not ask never knows, and serves as well.
+                Progress::There | Progress::Stuck(_) => State::Serving,
+            },
             Traffic::In if *progress == Progress::There => State::Serving,
             Traffic::In => State::Returning,
         }
@@ -220,6 +229,9 @@ impl Core {
                 let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
                 format!("deployment {}: {out}", ids.join(", "))
             }
+            (Traffic::In, State::Starting) if complaint.is_empty() => {
+                format!("starting: {}", how_far.unwrap_or_default())
+            }
             (Traffic::In, State::Starting) => format!("starting: {complaint}"),
             (Traffic::In, State::Unhealthy) if self.memory.is_out() => {
                 format!("unhealthy, staying out of traffic: {complaint}")
@@ -228,7 +240,10 @@ impl Core {
             (Traffic::In, State::Returning) => {
                 format!("returning to traffic: {}", how_far.unwrap_or_default())
             }
-            (Traffic::In, _) => self.serving_sentence(),
+            (Traffic::In, _) => match progress {
+                Progress::Stuck(failure) => format!("not known whether in traffic: {}", failure.sentence),
+                Progress::There | Progress::Underway(_) => self.serving_sentence(),
+            },
         }
     }
 
@@ -330,6 +345,11 @@ fn said(standing: &Standing) -> String {
         Standing::Draining { settled: false, .. } => "draining, settling".into(),
         Standing::Drained(_) => "drained".into(),
     }
+}
+
+/// What the clock for people shows at an instant to come.
+fn wall_time_of(instant: Instant, now: Now) -> WallTime {
+    WallTime(now.wall.0.saturating_add(ms(instant.remaining(now.at))))
 }
 
 fn ms(duration: Duration) -> u64 {

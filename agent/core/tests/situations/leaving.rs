@@ -5,7 +5,7 @@ use std::time::Duration;
 use pitcrew_core::leaving::Stage as Step;
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::notice::NoticeKind;
-use pitcrew_core::settings::{OnAdvice, OnNotice, Settings};
+use pitcrew_core::settings::{BeforeStop, OnAdvice, OnNotice, Settings};
 use pitcrew_core::view::State;
 use pitcrew_core::wire::{Action, Event, FailureKind, Owner, Verdict};
 
@@ -51,7 +51,7 @@ fn a_leaving_instance_takes_even_the_last_healthy_target_out() {
 }
 
 #[test]
-fn a_leaving_instance_that_codedeploy_took_out_and_puts_back_is_taken_out_within_seconds() {
+fn a_leaving_instance_that_codedeploy_took_out_and_puts_back_is_taken_out_at_once() {
     let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
     let mut stage = Stage::with(settings).group("web", &[8080]).delay(secs(20)).running();
     assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
@@ -62,7 +62,7 @@ fn a_leaving_instance_that_codedeploy_took_out_and_puts_back_is_taken_out_within
     assert_done(&stage.run("d-1", E::AfterBlockTraffic));
     stage.pass(secs(60));
     stage.put_back("web", 8080);
-    stage.pass(secs(6));
+    stage.pass(Duration::from_millis(1_200));
     assert!(stage.ports_in("web").is_empty());
     assert_eq!(stage.registered(), 0);
 }
@@ -159,6 +159,67 @@ fn a_leaving_instance_refuses_deployments_where_the_operator_says_so() {
         assert_eq!((answer.verdict, answer.verdict.exit_status()), (Verdict::Refused, 77));
     }
     assert!(stage.memory().leases.is_empty());
+}
+
+#[test]
+fn the_hook_before_the_stop_waits_for_the_drain_and_no_longer_than_its_share() {
+    for (before_stop, open, budget, expected) in [
+        (BeforeStop::Drain, Some(0), 120, 7..=8),
+        // Nine of twenty seconds: what is left is for drain.d and the last calls.
+        (BeforeStop::Drain, Some(1), 20, 12..=13),
+        (BeforeStop::Answer, Some(1), 20, 0..=0),
+        (BeforeStop::Answer, None, 120, 0..=0),
+    ] {
+        for event in [E::ApplicationStop, E::BeforeInstall] {
+            let mut stage = Stage::with(Settings { before_stop, ..settings() }).group("web", &[8080]).running();
+            stage.connections.insert(8080, open);
+            let call = stage.hook("d-1", event);
+            stage.notice(NoticeKind::SpotTerminate, Some(secs(budget)));
+            let (took, answer) = stage.wait(call);
+            assert_done(&answer);
+            assert_says(&answer.sentence, "leaving: not returned to traffic");
+            assert!(expected.contains(&took.as_secs()), "{before_stop:?} {event}, {budget} s: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn a_throttled_deregister_call_is_soon_made_again_while_the_instance_leaves() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.fail(Api::Deregister, 6, FailureKind::Throttled);
+    let began = stage.now().at;
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    stage.pass(secs(60));
+    let calls = stage.actions.iter().filter(|(_, action)| matches!(action, Action::Deregister { .. }));
+    let calls: Vec<u64> = calls.map(|(at, _)| *at).collect();
+    let longest = calls.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert_eq!(calls.len(), 7);
+    assert!(longest <= 1_600, "tried again within a second and a half: {calls:?}");
+    assert!(calls[6] - began.0 <= 10_000, "{calls:?}");
+}
+
+#[test]
+fn a_notice_does_not_wait_for_the_patience_of_a_deployment() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.fail(Api::Deregister, 1000, FailureKind::Throttled);
+    stage.hook("d-1", E::BeforeInstall);
+    stage.pass(secs(100));
+    stage.mend(Api::Deregister);
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(20)));
+    stage.pass(secs(1));
+    assert!(stage.ports_in("web").is_empty());
+}
+
+#[test]
+fn a_stop_of_the_unit_that_is_over_leaves_the_other_notices_their_time() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.connections.insert(8080, Some(1));
+    stage.notice(NoticeKind::Scheduled, Some(secs(300)));
+    stage.notice(NoticeKind::Shutdown, Some(secs(30)));
+    assert_eq!(stage.view().leaving_in_ms, Some(30_000));
+    stage.restart();
+    assert_eq!(stage.view().leaving_in_ms, Some(300_000));
+    assert_eq!(stage.view().notices.len(), 1);
 }
 
 #[test]

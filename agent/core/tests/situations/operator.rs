@@ -2,8 +2,8 @@
 
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::notice::NoticeKind;
-use pitcrew_core::view::State;
-use pitcrew_core::wire::{FailureKind, OperatorRequest, Verdict};
+use pitcrew_core::view::{HoldView, State};
+use pitcrew_core::wire::{Event, FailureKind, OperatorRequest, Verdict};
 
 use crate::stage::{Api, Stage, assert_done, assert_says, secs};
 
@@ -11,7 +11,7 @@ use crate::stage::{Api, Stage, assert_done, assert_says, secs};
 fn out_leaves_traffic_until_in() {
     let mut stage = Stage::new().group("web", &[8080]).running();
     let call = stage.out(None);
-    assert_eq!(stage.view().held_until, Some(None));
+    assert_eq!(stage.view().hold, Some(HoldView { until: None }));
     assert_says(&stage.sentence(), "held by an operator:");
     let (took, answer) = stage.wait(call);
     assert_done(&answer);
@@ -23,7 +23,7 @@ fn out_leaves_traffic_until_in() {
     let (_, answer) = stage.wait(call);
     assert_eq!((answer.verdict, answer.sentence.as_str()), (Verdict::Done, "in traffic"));
     assert_eq!(stage.ports_in("web"), [8080]);
-    assert_eq!(stage.view().held_until, None);
+    assert_eq!(stage.view().hold, None);
 }
 
 #[test]
@@ -201,4 +201,32 @@ fn leave_that_was_cut_short_says_what_was_skipped() {
     assert_eq!(answer.verdict, Verdict::Failed);
     assert_says(&answer.sentence, "left, but the drain was cut short");
     assert!(took <= secs(20), "took {took:?}");
+}
+
+#[test]
+fn nobody_says_that_the_instance_is_in_traffic_before_its_groups_are_known() {
+    let mut stage = Stage::new().group("web", &[8080]);
+    stage.fail(Api::Discover, 8, FailureKind::Unavailable);
+    stage.step(Event::Started);
+    stage.pass(secs(4));
+    assert_eq!(stage.view().state, State::Starting);
+    assert_says(&stage.sentence(), "starting: target groups are not known yet (Discover failed: Unavailable)");
+    assert!(!stage.view().settled);
+    let call = stage.back_in();
+    assert!(stage.answer(call).is_none());
+    let (took, answer) = stage.wait(call);
+    assert_done(&answer);
+    assert!(took > secs(1), "took {took:?}");
+    assert_eq!(stage.sentence(), "in traffic: healthy in 1 of 1 target group");
+}
+
+#[test]
+fn an_agent_that_may_not_look_for_groups_says_so_and_serves() {
+    let mut stage = Stage::new().group("web", &[8080]);
+    stage.fail(Api::Discover, 1000, FailureKind::Denied);
+    stage = stage.running();
+    assert_eq!(stage.view().state, State::Serving);
+    assert_says(&stage.sentence(), "not known whether in traffic: Discover failed: Denied");
+    let call = stage.back_in();
+    assert_eq!(stage.wait(call).1.verdict, Verdict::Misconfigured);
 }

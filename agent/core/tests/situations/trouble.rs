@@ -1,5 +1,7 @@
 //! Calls that fail, answers that are lost, groups that are gone, and others who move the same targets.
 
+use std::time::Duration;
+
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::memory::Change;
 use pitcrew_core::wire::{Action, FailureKind, Verdict};
@@ -35,6 +37,33 @@ fn a_denied_call_fails_the_hook_at_once_and_what_was_taken_is_given_back() {
         assert_eq!((stage.ports_in("admin"), stage.ports_in("web")), (vec![9000], vec![8080]), "{api:?}");
         assert!(stage.memory().leases.is_empty() && stage.memory().taken_out.is_empty());
     }
+}
+
+#[test]
+fn what_could_not_be_taken_out_is_not_ours_to_put_back() {
+    for kind in [FailureKind::Denied, FailureKind::Invalid, FailureKind::Throttled] {
+        let mut stage = Stage::new().group("web", &[8080]).running();
+        stage.fail(Api::Deregister, 1000, kind);
+        let call = stage.hook("d-1", E::BeforeInstall);
+        stage.pass(secs(1));
+        assert!(stage.memory().taken_out.is_empty(), "{kind:?}");
+        stage.abandon(call);
+        stage.take_away("web", 8080);
+        stage.pass(secs(120));
+        assert_eq!(stage.registered(), 0, "{kind:?}: whoever took it out gives it back");
+    }
+}
+
+#[test]
+fn a_refused_call_does_not_make_forget_one_whose_answer_was_lost() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.trouble(Api::Deregister, 1, Trouble::AnswerLost { answer: secs(1), effect: secs(8) });
+    let call = stage.hook("d-1", E::BeforeInstall);
+    stage.pass(Duration::from_millis(500));
+    stage.fail(Api::Deregister, 1000, FailureKind::Denied);
+    assert_eq!(stage.wait(call).1.verdict, Verdict::Misconfigured);
+    stage.pass(secs(60));
+    assert_eq!(stage.ports_in("web"), [8080], "the lost call took it out after all");
 }
 
 #[test]

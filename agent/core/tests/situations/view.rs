@@ -6,7 +6,7 @@ use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::readiness::{Code, Readiness};
 use pitcrew_core::time::WallTime;
 use pitcrew_core::traffic::Traffic;
-use pitcrew_core::view::State;
+use pitcrew_core::view::{HoldView, State};
 use pitcrew_core::wire::{TargetState, Verdict};
 
 use crate::stage::{Stage, assert_done, assert_says, secs};
@@ -99,7 +99,7 @@ fn a_hold_shows_its_end_and_a_view_survives_the_wire() {
     let mut stage = Stage::new().group("web", &[8080]).running();
     stage.out(Some(secs(600)));
     let view = stage.view();
-    assert_eq!(view.held_until, Some(Some(WallTime(stage.now().wall.0 + 600_000))));
+    assert_eq!(view.hold, Some(HoldView { until: Some(WallTime(stage.now().wall.0 + 600_000)) }));
     let text = serde_json::to_string(&view).unwrap();
     assert_eq!(serde_json::from_str::<pitcrew_core::view::View>(&text).unwrap(), view);
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
-use pitcrew_core::settings::{OnAdvice, OnNotice, Settings as Core};
+use pitcrew_core::settings::{BeforeStop, OnAdvice, OnNotice, Settings as Core};
 
 use super::Settings;
 use super::leave::{Commands, DRAIN_D, Leave, RunScripts, Scheduled, StopWord, TagKey, Webhook};
@@ -133,6 +133,7 @@ sections! {
         assume_dead_after: Period = Period(Core::default().assume_dead_after),
         hook_timeout: Period = Period(Duration::from_secs(15 * 60)),
         on_notice: OnNotice = Core::default().on_notice,
+        before_stop: BeforeStop = Core::default().before_stop,
     }
     "leave" leave: LeaveKeys {
         budget: Period = Period(Core::default().leave_budget),
@@ -199,6 +200,7 @@ impl Merged {
                 ask_after: self.deployment.ask_after.value.0,
                 assume_dead_after: self.deployment.assume_dead_after.value.0,
                 on_notice: self.deployment.on_notice.value,
+                before_stop: self.deployment.before_stop.value,
                 return_when_withdrawn: self.leave.on_withdrawn.value == OnWithdrawn::Return,
                 on_rebalance: self.leave.on_rebalance.value,
                 on_foreign_drain: self.leave.on_foreign_drain.value,

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use expect_test::expect;
-use pitcrew_core::settings::{OnAdvice, OnNotice, Thresholds};
+use pitcrew_core::settings::{BeforeStop, OnAdvice, OnNotice, Thresholds};
 use pitcrew_core::wire::Owner;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -67,7 +67,7 @@ fn every_key_reaches_the_settings() {
         traffic = { owner = "codedeploy", target_groups = ["web", "arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/api/2"], keep_last_healthy = false }
         drain = { settle = "0s", quiet_period = "250ms" }
         return = { within = "3m" }
-        deployment = { ask_after = "31s", assume_dead_after = "2h", hook_timeout = "16m", on_notice = "refuse" }
+        deployment = { ask_after = "31s", assume_dead_after = "2h", hook_timeout = "16m", on_notice = "refuse", before_stop = "answer" }
         imds = { poll = "2s", timeout = "3s", endpoint = "http://127.0.0.1:1338" }
         aws = { region = "eu-west-1", endpoint_url = "http://127.0.0.1:4566", timeout = "6s" }
         socket = { group = "deploy" }
@@ -120,7 +120,7 @@ fn every_key_reaches_the_settings() {
     assert_eq!((core.settle, core.quiet_period), (Duration::ZERO, Duration::from_millis(250)));
     assert_eq!(core.return_within, Duration::from_secs(180));
     assert_eq!((core.ask_after, core.assume_dead_after), (Duration::from_secs(31), Duration::from_secs(7200)));
-    assert_eq!(core.on_notice, OnNotice::Refuse);
+    assert_eq!((core.on_notice, core.before_stop), (OnNotice::Refuse, BeforeStop::Answer));
     assert_eq!((core.leave_budget, core.hibernate_budget), (Duration::from_secs(90), Duration::from_secs(8)));
     assert_eq!(core.on_rebalance, OnAdvice::Drain);
     assert_eq!(core.on_foreign_drain, OnAdvice::Drain);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
-use pitcrew_core::settings::{OnAdvice, OnNotice};
+use pitcrew_core::settings::{BeforeStop, OnAdvice, OnNotice};
 use pitcrew_core::wire::Owner;
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
@@ -257,6 +257,19 @@ impl Value for OnNotice {
         match self {
             OnNotice::Finish => json!("finish"),
             OnNotice::Refuse => json!("refuse"),
+        }
+    }
+}
+
+impl Value for BeforeStop {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        word(toml, &[("drain", BeforeStop::Drain), ("answer", BeforeStop::Answer)])
+    }
+
+    fn show(&self) -> Json {
+        match self {
+            BeforeStop::Drain => json!("drain"),
+            BeforeStop::Answer => json!("answer"),
         }
     }
 }

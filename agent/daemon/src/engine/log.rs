@@ -11,6 +11,8 @@ use super::is_good;
 pub(super) struct Log {
     sentence: String,
     troubles: Vec<String>,
+    /// The latest bad answer: the trouble in it needs no line of its own.
+    answered: String,
     ledger: Option<String>,
 }
 
@@ -50,7 +52,7 @@ impl Log {
         }
     }
 
-    pub(super) fn action(&self, action: &Action) {
+    pub(super) fn action(&mut self, action: &Action) {
         match action {
             Action::Deregister { group, targets } => info!(group = group.short(), ?targets, "deregistering"),
             Action::Register { group, targets } => info!(group = group.short(), ?targets, "registering"),
@@ -59,6 +61,7 @@ impl Log {
             }
             Action::Reply { call, answer } => {
                 warn!(call = call.0, verdict = ?answer.verdict, "{}", answer.sentence);
+                self.answered.clone_from(&answer.sentence);
             }
             Action::Announce { moment: Moment::LeftBadly, sentence, .. } => warn!(name: "left_badly", "{sentence}"),
             Action::Announce { moment: moment @ (Moment::Noticed | Moment::Left), sentence, .. } => {
@@ -82,7 +85,9 @@ impl Log {
             info!(state = view.state.word(), "{}", view.sentence);
             self.sentence.clone_from(&view.sentence);
         }
-        for trouble in view.troubles.iter().filter(|trouble| !self.troubles.contains(trouble)) {
+        let answered = std::mem::take(&mut self.answered);
+        let is_said = |trouble: &String| self.troubles.contains(trouble) || answered.contains(trouble.as_str());
+        for trouble in view.troubles.iter().filter(|trouble| !is_said(trouble)) {
             warn!("{trouble}");
         }
         if view.troubles != self.troubles {
@@ -98,16 +103,17 @@ impl Log {
     }
 }
 
+/// A failure is a trouble, and is told as such: see [`Log::view`].
 fn ended(what: &'static str, answer: &Result<(), Failure>) {
     match answer {
         Ok(()) => info!("{what}"),
-        Err(failure) => warn!(kind = ?failure.kind, "{}", failure.sentence),
+        Err(failure) => debug!(kind = ?failure.kind, "{}", failure.sentence),
     }
 }
 
 fn changed(what: &'static str, group: &str, answer: &Result<(), Failure>) {
     match answer {
         Ok(()) => info!(group, "{what}"),
-        Err(failure) => warn!(group, kind = ?failure.kind, "{}", failure.sentence),
+        Err(failure) => debug!(group, kind = ?failure.kind, "{}", failure.sentence),
     }
 }

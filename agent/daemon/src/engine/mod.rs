@@ -265,7 +265,7 @@ impl Engine {
     }
 
     fn keep(&mut self, now: Now) -> Result<(), String> {
-        if self.kept.as_ref() == Some(self.core.memory()) {
+        if self.kept.as_ref().is_some_and(|kept| self.core.memory().is_kept_by(kept)) {
             return Ok(());
         }
         let outcome = self.keeper.keep(self.core.memory(), now);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pitcrew_core::memory::{Ended, Ending};
 use pitcrew_core::notice::Notice;
 use pitcrew_core::time::{Spoken, WallTime};
-use pitcrew_core::view::{DeploymentView, ProbeView, State, TargetView, View};
+use pitcrew_core::view::{DeploymentView, HoldView, ProbeView, TargetView, View};
 use pitcrew_core::wire::Owner;
 use time::OffsetDateTime;
 
@@ -33,10 +33,10 @@ pub fn lines(view: &View, ages: Ages) -> Vec<String> {
 /// What stands beside the sentence, one line each.
 fn remarks(view: &View, ages: Ages) -> Vec<String> {
     let mut remarks = Vec::new();
-    if let Some(Some(until)) = view.held_until {
-        remarks.push(format!("the hold ends at {}", clock(until)));
-    } else if view.state == State::Held {
-        remarks.push("the hold ends with `pitcrew in`".to_owned());
+    match view.hold {
+        Some(HoldView { until: Some(until) }) => remarks.push(format!("the hold ends at {}", clock(until))),
+        Some(HoldView { until: None }) => remarks.push("the hold ends with `pitcrew in`".to_owned()),
+        None => {}
     }
     remarks.extend(view.notices.iter().map(|notice| format!("notice: {}", said(notice))));
     if let (Some(left), Ages::Shown) = (view.leaving_in_ms, ages) {

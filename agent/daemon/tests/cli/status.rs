@@ -19,7 +19,7 @@ fn document(sentence: &str, answered_ms: u64) -> Value {
         "healthy": true,
         "deployments": [],
         "ended": [],
-        "held_until": null,
+        "hold": null,
         "notices": [],
         "leaving_in_ms": null,
         "at_risk": null,

@@ -111,7 +111,7 @@ fn now(page: &mut String, view: &View) -> fmt::Result {
             clock(since)
         )?;
     }
-    match view.held_until {
+    match view.hold.map(|hold| hold.until) {
         Some(Some(until)) => write!(page, "<li class=\"busy\">held by an operator until {}</li>", clock(until))?,
         Some(None) => write!(page, "<li class=\"busy\">held by an operator until <code>pitcrew in</code></li>")?,
         None => {}

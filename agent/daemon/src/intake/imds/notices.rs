@@ -156,7 +156,6 @@ impl Watch {
         }
         for notice in present {
             if self.standing.insert(notice.clone(), 0).is_none() {
-                info!(kind = %notice.kind, "notice seen");
                 events.push(Event::NoticeSeen { notice });
             }
         }
@@ -164,7 +163,6 @@ impl Watch {
         let gone: Vec<Notice> = gone.map(|(notice, _)| notice.clone()).collect();
         for notice in gone {
             self.standing.remove(&notice);
-            info!(kind = %notice.kind, "notice withdrawn");
             events.push(Event::NoticeWithdrawn { notice });
         }
         events

@@ -21,7 +21,7 @@ fn serving() -> View {
         readiness: Readiness { ready: true, reasons: Vec::new() },
         deployments: Vec::new(),
         ended: Vec::new(),
-        held_until: None,
+        hold: None,
         notices: Vec::new(),
         leaving_in_ms: None,
         leaving_stage: None,
@@ -171,7 +171,7 @@ fn a_hold_says_how_it_ends() {
     view.targets = Vec::new();
     view.probes = Vec::new();
     view.sentence = "held by an operator: out of traffic".into();
-    view.held_until = Some(Some(NOON));
+    view.hold = Some(HoldView { until: Some(NOON) });
     check(
         &view,
         Ages::Shown,
@@ -180,7 +180,7 @@ fn a_hold_says_how_it_ends() {
         the hold ends at 2026-11-23 12:00:00 UTC
     "#]],
     );
-    view.held_until = Some(None);
+    view.hold = Some(HoldView { until: None });
     check(
         &view,
         Ages::Shown,
