@@ -308,7 +308,7 @@ fn identity() -> Identity {
 
 fn announcer(transport: &Arc<Scripted>, text: &str, credentials: Credentials) -> Announcer {
     let Leave { webhook, commands, .. } =
-        config::read(std::path::Path::new("a.toml"), text).unwrap().into_settings().leave;
+        config::read(&[(std::path::Path::new("a.toml"), text)]).unwrap().into_settings().leave;
     Announcer {
         webhook,
         commands,

@@ -89,9 +89,8 @@ impl Action {
     pub fn shortest_notice(self) -> Duration {
         match self {
             Self::Scheduled => Duration::from_secs(60),
-            Self::Terminate | Self::Stop | Self::Hibernate | Self::Rebalance | Self::AutoScaling | Self::Shutdown => {
-                Duration::from_secs(5)
-            }
+            Self::AutoScaling => Duration::from_secs(10),
+            Self::Terminate | Self::Stop | Self::Hibernate | Self::Rebalance | Self::Shutdown => Duration::from_secs(5),
         }
     }
 }

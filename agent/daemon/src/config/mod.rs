@@ -68,11 +68,23 @@ pub fn load(directories: &[PathBuf]) -> Result<Merged, ConfigError> {
             }
         }
     }
+    let mut texts = Vec::new();
+    for path in files.into_values() {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => texts.push((path, text)),
+            Err(source) => return Err(ConfigError::Read { path, source }),
+        }
+    }
+    let fragments: Vec<_> = texts.iter().map(|(path, text)| (path.as_path(), text.as_str())).collect();
+    read(&fragments)
+}
+
+/// Reads fragments, the least important first, wherever they come from; `name` stands for a path in complaints.
+pub fn read(fragments: &[(&Path, &str)]) -> Result<Merged, ConfigError> {
     let mut merged = keys::Fragment::default();
     let mut complaints = Vec::new();
-    for path in files.into_values() {
-        let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-        match read::fragment(&path, &text) {
+    for (name, text) in fragments {
+        match read::fragment(name, text) {
             Ok(fragment) => merged = merged.then(fragment),
             Err(more) => complaints.extend(more),
         }
@@ -81,11 +93,6 @@ pub fn load(directories: &[PathBuf]) -> Result<Merged, ConfigError> {
         true => Ok(merged.into()),
         false => Err(ConfigError::Refused(complaints)),
     }
-}
-
-/// Reads one fragment that is in no file; `name` stands for its path in complaints.
-pub fn read(name: &Path, text: &str) -> Result<Merged, ConfigError> {
-    read::fragment(name, text).map(Merged::from).map_err(ConfigError::Refused)
 }
 
 enum Absent {

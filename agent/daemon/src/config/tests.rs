@@ -23,7 +23,7 @@ fn directory(files: &[(&str, &str)]) -> TempDir {
 }
 
 fn load_one(text: &str) -> Result<Merged, ConfigError> {
-    read(Path::new("a.toml"), text)
+    read(&[(Path::new("a.toml"), text)])
 }
 
 fn settings(text: &str) -> Settings {

@@ -8,12 +8,14 @@ use anyhow::{Context as _, bail};
 use pitcrew_core::time::{Instant, Now, WallTime};
 use pitcrew_rehearsal::crew::agent_configuration;
 use pitcrew_rehearsal::net::SimNet;
+use pitcrew_rehearsal::rehearsal::Options;
 use pitcrew_rehearsal::seat::Seat;
 use pitcrew_rehearsal::world::World;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::between::Between;
 use super::clock::SettableClock;
 use super::doors::{WorldConnections, WorldTransport};
 use super::locked;
@@ -46,6 +48,7 @@ pub(super) struct Seated {
     settings: Settings,
     store: MemoryStore,
     clock: Arc<SettableClock>,
+    between: Arc<dyn Between>,
     running: Mutex<Option<Running>>,
 }
 
@@ -56,10 +59,16 @@ struct Running {
 }
 
 impl Seated {
-    pub(super) fn new(seat: &Seat, world: &Arc<World>, net: &SimNet, seed: u64) -> anyhow::Result<Self> {
-        let text = agent_configuration(seat);
-        let merged =
-            config::read(Path::new("50-rehearsal.toml"), &text).context("reading the agent's configuration")?;
+    pub(super) fn new(
+        seat: &Seat,
+        world: &Arc<World>,
+        net: &SimNet,
+        options: &Options,
+        between: &Arc<dyn Between>,
+    ) -> anyhow::Result<Self> {
+        let fragments = agent_configuration(seat, &options.settings);
+        let fragments = fragments.each_ref().map(|(name, text)| (Path::new(name), text.as_str()));
+        let merged = config::read(&fragments).context("reading the agent's configuration")?;
         let wall = world.clock.wall().duration_since(std::time::UNIX_EPOCH).context("reading the world's clock")?;
         let start = Now { at: Instant::default().after(UP_FOR), wall: WallTime::default() };
         let start = Now { wall: WallTime(start.wall.0 + pitcrew_core::time::millis(wall)), ..start };
@@ -67,10 +76,11 @@ impl Seated {
             seat: seat.clone(),
             world: world.clone(),
             net: net.clone(),
-            seed: seed.wrapping_mul(31).wrapping_add(u64::from(seat.number)),
+            seed: options.seed.wrapping_mul(31).wrapping_add(u64::from(seat.number)),
             settings: merged.into_settings(),
             store: MemoryStore::default(),
             clock: Arc::new(SettableClock::starting_at(start)),
+            between: between.clone(),
             running: Mutex::default(),
         })
     }
@@ -97,7 +107,7 @@ impl Seated {
 
     pub(super) async fn start(&self) -> anyhow::Result<()> {
         self.kill();
-        let (dialer, listener) = in_process();
+        let (dialer, listener) = self.between.socket(in_process());
         let (view, mut shown) = watch::channel(None);
         let (stop, stopped) = oneshot::channel();
         let stopped = async {
@@ -107,7 +117,8 @@ impl Seated {
             }
         };
         let on_stop = self.settings.leave.on_stop;
-        let task = tokio::spawn(run::run(self.settings.clone(), self.doors()?, listener, on_stop, view, stopped));
+        let doors = self.between.doors(&self.seat, self.doors()?);
+        let task = tokio::spawn(run::run(self.settings.clone(), doors, listener, on_stop, view, stopped));
         *locked(&self.running) = Some(Running { task, dialer, stop });
         match timeout(READY_WITHIN, shown.wait_for(Option::is_some)).await {
             Ok(Ok(_)) => Ok(()),

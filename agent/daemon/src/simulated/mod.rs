@@ -1,10 +1,14 @@
 //! A crew in one process: the same agent, hooks and application as ever, against a world in memory, under virtual time.
 
 mod agent;
+mod between;
 mod clock;
 mod doors;
 mod script;
 mod scripts;
+
+#[cfg(test)]
+mod sabotage;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,10 +20,10 @@ use pitcrew_rehearsal::crew::{Crew, ScriptJob, ScriptOutcome, Verb};
 use pitcrew_rehearsal::net::SimNet;
 use pitcrew_rehearsal::rehearsal::{Options, Stage};
 use pitcrew_rehearsal::seat::Seat;
-use pitcrew_rehearsal::world::World;
 use tokio::task::{AbortHandle, JoinSet};
 
 use agent::Seated;
+use between::{Between, Nobody};
 
 /// Runs agents, scripts and applications as tasks of one runtime whose clock is paused.
 struct SimulatedCrew {
@@ -35,8 +39,10 @@ struct Applications {
 }
 
 impl SimulatedCrew {
-    fn new(world: Arc<World>, net: SimNet, seed: u64) -> anyhow::Result<Self> {
-        let seat = |seat: &Seat| anyhow::Ok((seat.number, Seated::new(seat, &world, &net, seed)?));
+    fn new(stage: &Stage, options: &Options, between: &Arc<dyn Between>) -> anyhow::Result<Self> {
+        let net = stage.sim.clone().ok_or_else(|| anyhow!("only a simulated stage has room for a simulated crew"))?;
+        let world = &stage.world;
+        let seat = |seat: &Seat| anyhow::Ok((seat.number, Seated::new(seat, world, &net, options, between)?));
         let agents = world.seats.iter().map(seat).collect::<Result<_, _>>().context("setting up the agents")?;
         Ok(Self { net, agents, applications: Mutex::default() })
     }
@@ -111,6 +117,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The crew for `stage`, which must be a simulated one.
 pub fn crew(stage: &Stage, options: &Options) -> anyhow::Result<Arc<dyn Crew>> {
-    let net = stage.sim.clone().ok_or_else(|| anyhow!("only a simulated stage has room for a simulated crew"))?;
-    Ok(Arc::new(SimulatedCrew::new(stage.world.clone(), net, options.seed)?))
+    crew_with(stage, options, Arc::new(Nobody))
+}
+
+fn crew_with(stage: &Stage, options: &Options, between: Arc<dyn Between>) -> anyhow::Result<Arc<dyn Crew>> {
+    Ok(Arc::new(SimulatedCrew::new(stage, options, &between)?))
 }

@@ -1,6 +1,6 @@
-//! Every position in a deployment, and none, against every way of Spot and two budgets.
+//! Every position in a deployment, and none, against every way of Spot, two budgets and both answers before the stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,27 +15,36 @@ use pitcrew_rehearsal::verdict::{Judgement, Report};
 
 use crate::support::{idle, options, rehearse};
 
-const ACTIONS: [Action; 3] = [Action::Terminate, Action::Stop, Action::Hibernate];
-/// The default, and one that is short.
-const NOTICES: [u64; 2] = [120, 20];
-
+/// What the hook before the stop does, the way of Spot, and the seconds of its notice.
+type Column = (BeforeStop, Action, u64);
 /// Who moves traffic, and when the notice comes.
 type Row = (Owner, Moment);
-type Cell = (usize, Action, u64);
+type Cell = (usize, usize);
 type Results = BTreeMap<Cell, Vec<Run>>;
+
+/// `deployment.before_stop`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BeforeStop {
+    Drain,
+    Answer,
+}
 
 /// One seed in one cell.
 struct Run {
     seed: u64,
     /// What went wrong, in words.
     wrong: Vec<String>,
-    /// It went in traffic, and the end came so soon after CodeDeploy had put the instance back that nobody could have
-    /// taken it out in time.
+    lost: u64,
+    /// The longest that each event's hook waited for its answer, of those that were open or called after the notice.
+    waits: BTreeMap<LifecycleEvent, Duration>,
+    /// CodeDeploy had just put the instance back when it went, so that nobody could have taken it out in time.
     hopeless: bool,
 }
 
-/// The agent looks every five seconds, the data plane hears up to three later, and what is in flight ends in two.
-const ENOUGH: Duration = Duration::from_secs(10);
+/// The agent looks every second, and its call takes a moment.
+const HOPELESS: Duration = Duration::from_millis(1_300);
+/// What "at once" means for the answer to a hook.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The thirteen events between Start and End where CodeDeploy moves traffic, then all nine where Pitcrew does, then
 /// none.
@@ -48,19 +57,40 @@ fn rows() -> Vec<Row> {
     events(Owner::CodeDeploy).filter(between).chain(events(Owner::Pitcrew)).chain([(Owner::Pitcrew, idle(5))]).collect()
 }
 
-fn cells(rows: &[Row]) -> Vec<Cell> {
-    let every = |row| ACTIONS.into_iter().flat_map(move |action| NOTICES.map(move |notice| (row, action, notice)));
-    (0..rows.len()).flat_map(every).collect()
+fn columns(both_answers_with: &[u64]) -> Vec<Column> {
+    let all = |before_stop, notices: &[u64]| {
+        let notices = notices.to_vec();
+        let actions = [Action::Terminate, Action::Stop, Action::Hibernate];
+        actions
+            .into_iter()
+            .flat_map(move |action| notices.clone().into_iter().map(move |notice| (before_stop, action, notice)))
+    };
+    // The default budget, and one that is short.
+    all(BeforeStop::Drain, &[120, 20]).chain(all(BeforeStop::Answer, both_answers_with)).collect()
 }
 
 /// Plays one cell with one seed.
-fn play(options: &Options) -> Run {
-    let (report, timeline) = rehearse(options);
+fn play((owner, at): Row, (before_stop, action, notice): Column, seed: u64) -> Run {
+    let settings = match before_stop {
+        BeforeStop::Drain => String::new(),
+        BeforeStop::Answer => "deployment.before_stop = \"answer\"".to_owned(),
+    };
+    let options = Options { owner, settings, ..options(seed, at, action, notice) };
+    let (report, timeline) = rehearse(&options);
     let hopeless = is_hopeless(&report);
     let broken = report.findings.iter().filter(|finding| finding.judgement == Judgement::Broken);
     let broken = broken.filter(|finding| !(hopeless && finding.expectation.starts_with("out of every balancer")));
     let mut wrong: Vec<_> = broken.map(|finding| format!("{}: {}", finding.expectation, finding.why)).collect();
-    if (report.load.lost > 0 && !hopeless) || report.load.sent < 100 {
+    let waits = waits(&report);
+    for (event, wait) in &waits {
+        let may_drain = before_stop == BeforeStop::Drain && stops_next(*event);
+        if *wait > AT_ONCE && !may_drain {
+            wrong.push(format!("the hook of {event} waited {:.1} s", wait.as_secs_f64()));
+        }
+    }
+    // Answered at once, CodeDeploy stops an application that still has requests.
+    let may_lose = hopeless || before_stop == BeforeStop::Answer && waits.keys().any(|event| stops_next(*event));
+    if (report.load.lost > 0 && !may_lose) || report.load.sent < 100 {
         wrong.push(format!("lost {} of {}: {:#?}", report.load.lost, report.load.sent, report.reasons));
     }
     match report.notices.as_slice() {
@@ -70,7 +100,26 @@ fn play(options: &Options) -> Run {
     if !wrong.is_empty() {
         wrong.push(timeline);
     }
-    Run { seed: options.seed, wrong, hopeless }
+    Run { seed, wrong, lost: report.load.lost, waits, hopeless }
+}
+
+fn stops_next(event: LifecycleEvent) -> bool {
+    matches!(event, LifecycleEvent::ApplicationStop | LifecycleEvent::BeforeInstall)
+}
+
+/// How long the hooks of the instance that leaves waited for their answers, from the notice on.
+fn waits(report: &Report) -> BTreeMap<LifecycleEvent, Duration> {
+    let mut waits: BTreeMap<LifecycleEvent, Duration> = BTreeMap::new();
+    let Some(read) = report.notices.first().and_then(|notice| notice.notice.read) else { return waits };
+    for entry in report.timeline.iter().filter(|entry| entry.instance == Some(1) && entry.at >= read) {
+        let (Happening::ScriptEnded(end) | Happening::ScriptCut(end)) = &entry.what else { continue };
+        if end.shim {
+            let waited = entry.at - read.max(entry.at.saturating_sub(end.took));
+            let longest = waits.entry(end.event).or_default();
+            *longest = waited.max(*longest);
+        }
+    }
+    waits
 }
 
 fn is_hopeless(report: &Report) -> bool {
@@ -79,23 +128,22 @@ fn is_hopeless(report: &Report) -> bool {
     });
     let notice = report.notices.first().map(|notice| &notice.notice);
     let gone = notice.filter(|notice| !notice.left_behind.is_empty()).and_then(|notice| notice.taken_away);
-    put_back.zip(gone).is_some_and(|(put_back, gone)| gone.saturating_sub(put_back.at) < ENOUGH)
+    put_back.zip(gone).is_some_and(|(put_back, gone)| gone.saturating_sub(put_back.at) < HOPELESS)
 }
 
 /// Plays the whole matrix with these seeds, on every core, prints it, and fails with what went wrong first.
-fn play_matrix(seeds: std::ops::RangeInclusive<u64>) {
-    let rows = rows();
-    let cells = cells(&rows);
+fn play_matrix(seeds: std::ops::RangeInclusive<u64>, both_answers_with: &[u64]) {
+    let (rows, columns) = (rows(), columns(both_answers_with));
+    let cells: Vec<Cell> =
+        (0..rows.len()).flat_map(|row| (0..columns.len()).map(move |column| (row, column))).collect();
     let next = AtomicUsize::new(0);
     let results: Mutex<Results> = Mutex::default();
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (row, action, notice) = *cell;
-                    let (owner, at) = rows[row];
                     for seed in seeds.clone() {
-                        let run = play(&Options { owner, ..options(seed, at, action, notice) });
+                        let run = play(rows[cell.0], columns[cell.1], seed);
                         results.lock().unwrap().entry(*cell).or_default().push(run);
                     }
                 }
@@ -103,53 +151,66 @@ fn play_matrix(seeds: std::ops::RangeInclusive<u64>) {
         }
     });
     let results = results.into_inner().unwrap();
-    println!("{}", table(&rows, &results));
-    let hopeless = results.values().flatten().filter(|run| run.hopeless).count();
-    let all: usize = results.values().map(Vec::len).sum();
-    assert!(hopeless * 100 <= all, "{hopeless} of {all} runs are excused");
-    assert_eq!(results.len(), rows.len() * ACTIONS.len() * NOTICES.len());
+    println!("{}", table(&rows, &columns, &results));
+    assert_eq!(results.len(), cells.len());
     let runs = || results.iter().flat_map(|(cell, runs)| runs.iter().map(move |run| (cell, run)));
+    let hopeless = runs().filter(|(_, run)| run.hopeless).count();
+    assert!(hopeless * 1000 <= runs().count(), "{hopeless} of {} runs are excused", runs().count());
     let failed = runs().filter(|(_, run)| !run.wrong.is_empty()).count();
-    if let Some(((row, action, notice), Run { seed, wrong, .. })) = runs().find(|(_, run)| !run.wrong.is_empty()) {
-        panic!("{failed} runs failed; {:?}, {action}, {notice} s, seed {seed}:\n{}", rows[*row], wrong.join("\n"));
+    if let Some(((row, column), Run { seed, wrong, .. })) = runs().find(|(_, run)| !run.wrong.is_empty()) {
+        panic!("{failed} runs failed; {:?}, {:?}, seed {seed}:\n{}", rows[*row], columns[*column], wrong.join("\n"));
     }
 }
 
-/// One line a position, one column an action and a budget: how many runs were well, and how many of them are excused
-/// because the end came right after CodeDeploy had put the instance back.
-fn table(rows: &[Row], results: &Results) -> String {
+/// One line a position, one column a setting, an action and a budget: how many runs were well, the longest that a hook
+/// waited for its answer, and the requests lost; at the end the hooks that waited, which stand before a stop.
+fn table(rows: &[Row], columns: &[Column], results: &Results) -> String {
     let mut text = format!("{:<12}{:<20}", "owner", "notice at");
-    for action in ACTIONS {
-        for notice in NOTICES {
-            let _ = write!(text, "{:>23}", format!("{action} {notice} s"));
-        }
+    for (before_stop, action, notice) in columns {
+        let _ = write!(text, "{:>20}", format!("{before_stop:?} {action} {notice}"));
     }
-    for (place, (owner, at)) in rows.iter().enumerate() {
+    for (row, (owner, at)) in rows.iter().enumerate() {
         let at = match at {
             Moment::During(event) => event.to_string(),
             Moment::Idle(_) => "idle".to_owned(),
         };
         let _ = write!(text, "\n{:<12}{at:<20}", format!("{owner:?}").to_lowercase());
-        for action in ACTIONS {
-            for notice in NOTICES {
-                let runs = results.get(&(place, action, notice)).map(Vec::as_slice).unwrap_or_default();
-                let well = runs.iter().filter(|run| run.wrong.is_empty()).count();
-                let hopeless = runs.iter().filter(|run| run.hopeless).count();
-                let aside = if hopeless > 0 { format!(" ({hopeless} excused)") } else { String::new() };
-                let _ = write!(text, "{:>23}", format!("{well} of {}{aside}", runs.len()));
-            }
+        let mut waited = BTreeSet::new();
+        for column in 0..columns.len() {
+            let runs = results.get(&(row, column)).map(Vec::as_slice).unwrap_or_default();
+            let _ = write!(text, "{:>20}", cell(runs));
+            let waits = runs.iter().flat_map(|run| &run.waits).filter(|(_, wait)| **wait > AT_ONCE);
+            waited.extend(waits.map(|(event, _)| event.to_string()));
         }
+        let waited: Vec<_> = waited.into_iter().collect();
+        let _ = write!(text, "   {}", waited.join(", "));
+    }
+    text
+}
+
+fn cell(runs: &[Run]) -> String {
+    let well = runs.iter().filter(|run| run.wrong.is_empty()).count();
+    let mut text = format!("{well}/{}", runs.len());
+    let longest = runs.iter().flat_map(|run| run.waits.values()).max();
+    let _ = longest.map_or(write!(text, " -"), |longest| write!(text, " {:.2} s", longest.as_secs_f64()));
+    let lost: u64 = runs.iter().map(|run| run.lost).sum();
+    if lost > 0 {
+        let _ = write!(text, " lost {lost}");
+    }
+    let hopeless = runs.iter().filter(|run| run.hopeless).count();
+    if hopeless > 0 {
+        let _ = write!(text, " ({hopeless} !)");
     }
     text
 }
 
 #[test]
 fn wherever_a_notice_meets_a_deployment_nothing_is_lost_and_nothing_waits() {
-    play_matrix(1..=1);
+    play_matrix(1..=1, &[20]);
 }
 
 #[test]
 #[ignore = "takes minutes: many seeds of what the test above plays once"]
 fn wherever_a_notice_meets_a_deployment_many_times() {
-    play_matrix(100..=119);
+    play_matrix(100..=119, &[120, 20]);
 }

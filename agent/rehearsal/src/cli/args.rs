@@ -63,6 +63,10 @@ pub struct RehearseArgs {
     #[arg(long)]
     pub no_agent: bool,
 
+    /// A setting of the agents, as their configuration writes it: `deployment.before_stop = "answer"`
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "no_agent")]
+    pub set: Vec<String>,
+
     /// Who moves traffic: the agent, or CodeDeploy because the deployment group names the target group
     #[arg(long, value_name = "WHO", value_enum, default_value_t = Who::Pitcrew)]
     pub owner: Who,
@@ -238,6 +242,7 @@ impl RehearseArgs {
                 (false, false) => Hooks::Both,
             },
             agents: !self.no_agent,
+            settings: self.set.join("\n"),
             instances: self.instances,
             first: self.first,
             rate,

@@ -2,6 +2,7 @@
 
 mod args;
 mod hold;
+mod many;
 mod simulated;
 mod text;
 
@@ -19,6 +20,7 @@ use crate::timeline::Timeline;
 use crate::verdict::Report;
 
 pub use args::{RehearseArgs, SystemctlArgs};
+pub use many::{Run, Runs, play_many, said};
 pub use simulated::play;
 
 /// Makes the crew of a simulated rehearsal: agents in this process, on the stage's own network and clock. Everything
@@ -84,7 +86,8 @@ fn real(args: &RehearseArgs) -> anyhow::Result<bool> {
         let timeline = Timeline::shown_by(Arc::new(move |entry| shown.entry(entry)));
         let mut stage = Stage::real(&options, timeline).await?;
         let program = std::env::current_exe().context("finding this executable")?;
-        let crew: Arc<dyn Crew> = Arc::new(ProcessCrew::new(Arc::clone(&stage.world), program)?);
+        let crew: Arc<dyn Crew> =
+            Arc::new(ProcessCrew::new(Arc::clone(&stage.world), program, options.settings.clone())?);
         if args.hold {
             hold::hold(&options, &stage, crew, args.hold_seconds).await?;
             return Ok(true);

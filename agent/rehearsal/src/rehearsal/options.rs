@@ -20,6 +20,8 @@ pub struct Options {
     pub hooks: Hooks,
     /// Whether agents run on the instances that are deployed to.
     pub agents: bool,
+    /// What the agents are told beside what fits a rehearsal: a fragment of their configuration, in TOML.
+    pub settings: String,
     /// Instances that are deployed to, one by one; one more only carries traffic.
     pub instances: u8,
     /// Whether it is the first deployment there: no revision was installed before.
@@ -85,6 +87,7 @@ impl Options {
             bundle,
             hooks: Hooks::Both,
             agents: true,
+            settings: String::new(),
             instances: 1,
             first: false,
             rate: 500,

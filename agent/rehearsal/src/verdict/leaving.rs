@@ -117,7 +117,8 @@ fn readable_from(notice: &NoticeRecord, troubles: &[MetadataTrouble]) -> Duratio
 fn patience(action: Action) -> Duration {
     match action {
         Action::Terminate | Action::Stop | Action::Hibernate => Duration::from_millis(1500),
-        Action::Rebalance | Action::AutoScaling => Duration::from_millis(2600),
+        Action::AutoScaling => Duration::from_millis(6_200),
+        Action::Rebalance => Duration::from_millis(11_700),
         Action::Scheduled => Duration::from_secs(34),
         Action::Shutdown => Duration::ZERO,
     }

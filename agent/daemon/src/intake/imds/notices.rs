@@ -20,6 +20,9 @@ use crate::doors::with_causes;
 /// Backing off further would leave a two-minute notice unread for too long.
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
+/// What comes minutes ahead is asked for in turns of this length.
+const TURN: Duration = Duration::from_secs(5);
+
 /// A notice is withdrawn when it was missing this often in a row: one 404 may be a hiccup.
 const MISSES: u32 = 2;
 
@@ -72,10 +75,12 @@ impl NoticePoller {
     {
         self.eye = Eye::opened(Instant::now());
         let mut throttled = 0;
+        let turn = self.turn();
         for poll in 0.. {
             let began = Instant::now();
             let mut too_often = false;
-            let mut glances = pin!(glances(&self.imds, &self.watches, &self.calendar, poll));
+            let due = |source: Source| source.is_due(poll, turn);
+            let mut glances = pin!(glances(&self.imds, &self.watches, &self.calendar, due));
             while let Some((watch, answer)) = glances.next().await {
                 too_often |= matches!(answer, Err(Trouble::Throttled));
                 for input in self.take(watch, answer) {
@@ -92,6 +97,11 @@ impl NoticePoller {
                 () = tokio::time::sleep_until(began + pause) => {}
             }
         }
+    }
+
+    /// How many polls take about five seconds.
+    fn turn(&self) -> u64 {
+        u64::try_from(TURN.as_millis() / self.poll.as_millis().max(1)).unwrap_or(1).max(1)
     }
 
     /// From one poll's beginning to the next, so that an answer that hangs does not also delay the next question.
@@ -125,15 +135,15 @@ impl NoticePoller {
     }
 }
 
-fn glances(
+fn glances<F: Fn(Source) -> bool>(
     imds: &Arc<Imds>,
     watches: &[Watch],
     calendar: &Calendar,
-    poll: u64,
-) -> impl stream::Stream<Item = Glance> + use<> {
+    is_due: F,
+) -> impl stream::Stream<Item = Glance> + use<F> {
     let due = watches.iter().map(|watch| watch.source).enumerate();
     let questions: Vec<_> = due
-        .filter(|(_, source)| source.is_due(poll))
+        .filter(|(_, source)| is_due(*source))
         .map(|(watch, source)| {
             let (imds, calendar) = (imds.clone(), calendar.clone());
             async move {

@@ -38,14 +38,17 @@ impl Source {
     }
 
     /// Whether the poll of this number asks here. The first asks everywhere; then the interruption is asked for each time,
-    /// the two that come minutes ahead in turns, and what comes days ahead now and then: two requests a poll.
-    pub(super) fn is_due(self, poll: u64) -> bool {
-        match self {
-            Source::Spot => true,
-            Source::Rebalance => poll.is_multiple_of(2),
-            Source::AutoScaling => poll == 0 || !poll.is_multiple_of(2),
-            Source::Scheduled => poll.is_multiple_of(30),
-        }
+    /// and what comes minutes or days ahead now and then, one of it at a time: about every five, ten and thirty seconds,
+    /// where `turn` polls take five.
+    pub(super) fn is_due(self, poll: u64, turn: u64) -> bool {
+        let place = match self {
+            Source::Spot => return true,
+            Source::AutoScaling => (turn, 0),
+            Source::Rebalance => (2 * turn, turn / 2),
+            Source::Scheduled => (6 * turn, turn - 1),
+        };
+        let (every, offset) = place;
+        poll == 0 || poll % every == offset
     }
 
     /// Whether notices of this kind come from here.
@@ -288,7 +291,7 @@ mod tests {
     #[test]
     fn each_code_has_its_own_lead() {
         let text = r#"leave.scheduled = { lead = "10m", instance-stop = "ignore", system-reboot = "1m" }"#;
-        let settings = crate::config::read(std::path::Path::new("a.toml"), text).unwrap().into_settings();
+        let settings = crate::config::read(&[(std::path::Path::new("a.toml"), text)]).unwrap().into_settings();
         let calendar = calendar(settings.leave.scheduled);
         let near = |code, minutes: u64| {
             let begins = WallTime(calendar.clock.now().wall.0 + minutes * 60_000);
@@ -300,12 +303,13 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_of_polls_stays_under_130_requests() {
-        let asked = |polls: std::ops::Range<u64>| {
-            let due = |poll| Source::ALL.iter().filter(move |source| source.is_due(poll)).count();
-            polls.map(due).sum::<usize>()
-        };
-        assert_eq!(asked(0..1), Source::ALL.len());
-        assert!(asked(0..60) <= 130 && asked(60..120) <= 130);
+    fn a_minute_of_polls_asks_for_little_beside_the_interruption() {
+        let asked = |source: Source, polls: std::ops::Range<u64>| polls.filter(|poll| source.is_due(*poll, 5)).count();
+        assert_eq!(Source::ALL.map(|source| asked(source, 0..1)), [1, 1, 1, 1]);
+        assert_eq!(Source::ALL.map(|source| asked(source, 60..120)), [60, 6, 12, 2]);
+        let at_once = |poll| Source::ALL.iter().filter(|source| source.is_due(poll, 5)).count();
+        assert_eq!((1..300).map(at_once).max(), Some(2), "never two beside the interruption");
+        // Polls that are seconds apart themselves ask everywhere as often as they can.
+        assert_eq!(Source::ALL.map(|source| (60..72).filter(|poll| source.is_due(*poll, 1)).count()), [12, 6, 12, 2]);
     }
 }

@@ -4,6 +4,7 @@ use pitcrew_core::lifecycle::LifecycleEvent;
 use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::readiness::Readiness;
 use pitcrew_core::traffic::{Traffic, Why};
+use pitcrew_core::view::State;
 use pitcrew_core::wire::{Target, TargetState};
 
 use super::*;

@@ -16,10 +16,11 @@ use crate::seat::Seat;
 /// How long an agent may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
-pub(super) async fn start(seat: &Seat, mut command: Command) -> anyhow::Result<Child> {
+pub(super) async fn start(seat: &Seat, settings: &str, mut command: Command) -> anyhow::Result<Child> {
     let dirs = dirs(seat)?;
-    fs::write(dirs.config.join("50-rehearsal.toml"), agent_configuration(seat))
-        .context("writing the agent's configuration")?;
+    for (name, text) in agent_configuration(seat, settings) {
+        fs::write(dirs.config.join(name), text).context("writing the agent's configuration")?;
+    }
     let notify = dirs.runtime.join("notify");
     // Left behind by an agent that was killed.
     let _ = fs::remove_file(&notify);
@@ -64,11 +65,11 @@ async fn ready(socket: &UnixDatagram) -> std::io::Result<()> {
     }
 }
 
-/// The configuration of an agent in a rehearsal, as a fragment in TOML: the probe, patience that fits, and what to do
-/// before the end.
-pub fn agent_configuration(seat: &Seat) -> String {
+/// The configuration of an agent in a rehearsal, as fragments in TOML and their names, the least important first: the
+/// probe, patience that fits, and what to do before the end; then `settings`.
+pub fn agent_configuration(seat: &Seat, settings: &str) -> [(&'static str, String); 2] {
     let scripts = seat.dirs.as_ref().map(|dirs| format!("scripts = \"{}\"\n", dirs.drain_scripts().display()));
-    format!(
+    let fitting = format!(
         "[[health.probe]]\n\
          name = \"app\"\n\
          http = \"http://{}/health\"\n\
@@ -87,5 +88,6 @@ pub fn agent_configuration(seat: &Seat) -> String {
         seat.application,
         scripts.unwrap_or_default(),
         seat.looked_at
-    )
+    );
+    [("50-rehearsal.toml", fitting), ("60-set.toml", settings.to_owned())]
 }

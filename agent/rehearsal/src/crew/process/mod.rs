@@ -33,15 +33,17 @@ const FAREWELL: Duration = Duration::from_secs(100);
 pub struct ProcessCrew {
     world: Arc<World>,
     program: PathBuf,
+    settings: String,
     agents: Mutex<BTreeMap<u8, Child>>,
     applications: Mutex<BTreeMap<u8, Child>>,
 }
 
 impl ProcessCrew {
-    /// A crew for a world with a disk; `program` is a `pitcrew` executable.
+    /// A crew for a world with a disk; `program` is a `pitcrew` executable, and `settings` is what its agents are told
+    /// besides, in TOML.
     ///
     /// Fails when an instance's directories cannot be made.
-    pub fn new(world: Arc<World>, program: PathBuf) -> anyhow::Result<Self> {
+    pub fn new(world: Arc<World>, program: PathBuf, settings: String) -> anyhow::Result<Self> {
         for seat in &world.seats {
             let dirs = dirs(seat)?;
             for directory in dirs.all() {
@@ -53,7 +55,7 @@ impl ProcessCrew {
             fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755))?;
             lay_drain_script(dirs).context("writing a script into drain.d")?;
         }
-        Ok(Self { world, program, agents: Mutex::default(), applications: Mutex::default() })
+        Ok(Self { world, program, settings, agents: Mutex::default(), applications: Mutex::default() })
     }
 
     /// What every process of an instance sees: the stand-in world instead of AWS, and nothing of the caller's own
@@ -85,7 +87,7 @@ impl ProcessCrew {
 impl Crew for ProcessCrew {
     fn start_agent<'a>(&'a self, seat: &'a Seat) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(async move {
-            let child = agent::start(seat, self.command(seat)?).await?;
+            let child = agent::start(seat, &self.settings, self.command(seat)?).await?;
             self.agents.lock().await.insert(seat.number, child);
             Ok(())
         })
