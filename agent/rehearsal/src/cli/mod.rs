@@ -86,8 +86,8 @@ fn real(args: &RehearseArgs) -> anyhow::Result<bool> {
         let timeline = Timeline::shown_by(Arc::new(move |entry| shown.entry(entry)));
         let mut stage = Stage::real(&options, timeline).await?;
         let program = std::env::current_exe().context("finding this executable")?;
-        let crew: Arc<dyn Crew> =
-            Arc::new(ProcessCrew::new(Arc::clone(&stage.world), program, options.settings.clone())?);
+        let crew = ProcessCrew::new(Arc::clone(&stage.world), program)?.with_settings(&options.settings);
+        let crew: Arc<dyn Crew> = Arc::new(crew);
         if args.hold {
             hold::hold(&options, &stage, crew, args.hold_seconds).await?;
             return Ok(true);

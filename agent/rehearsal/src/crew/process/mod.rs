@@ -39,11 +39,10 @@ pub struct ProcessCrew {
 }
 
 impl ProcessCrew {
-    /// A crew for a world with a disk; `program` is a `pitcrew` executable, and `settings` is what its agents are told
-    /// besides, in TOML.
+    /// A crew for a world with a disk; `program` is a `pitcrew` executable.
     ///
     /// Fails when an instance's directories cannot be made.
-    pub fn new(world: Arc<World>, program: PathBuf, settings: String) -> anyhow::Result<Self> {
+    pub fn new(world: Arc<World>, program: PathBuf) -> anyhow::Result<Self> {
         for seat in &world.seats {
             let dirs = dirs(seat)?;
             for directory in dirs.all() {
@@ -55,7 +54,14 @@ impl ProcessCrew {
             fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755))?;
             lay_drain_script(dirs).context("writing a script into drain.d")?;
         }
+        let settings = String::new();
         Ok(Self { world, program, settings, agents: Mutex::default(), applications: Mutex::default() })
+    }
+
+    /// The same, whose agents are told `settings` besides, in TOML.
+    #[must_use]
+    pub fn with_settings(self, settings: &str) -> Self {
+        Self { settings: settings.to_owned(), ..self }
     }
 
     /// What every process of an instance sees: the stand-in world instead of AWS, and nothing of the caller's own

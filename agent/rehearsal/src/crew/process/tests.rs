@@ -30,7 +30,7 @@ impl Instance {
         let plan =
             Plan { seed: 1, district: 240, instances: 1, deregistration_delay: Duration::from_secs(1), fault: None };
         let world = Arc::new(World::new(&plan, WorldClock::real(), Some(home.path()), Timeline::default()));
-        let crew = Arc::new(ProcessCrew::new(Arc::clone(&world), "/bin/false".into(), String::new()).unwrap());
+        let crew = Arc::new(ProcessCrew::new(Arc::clone(&world), "/bin/false".into()).unwrap());
         Self { home, world, crew }
     }
 
