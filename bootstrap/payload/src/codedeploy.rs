@@ -50,15 +50,12 @@ fn install(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
     match machine.request.codedeploy() {
         CodeDeployAgent::Leave | CodeDeployAgent::Ensure => Err(Failure::Absent),
         CodeDeployAgent::V1 => install_v1(machine),
-        CodeDeployAgent::V2 => match install_v2(machine) {
+        CodeDeployAgent::V2 => {
+            let done = install_v2(machine);
             // Not every region and not every distribution has 2.x yet.
-            Err(Failure::Refused | Failure::Missing | Failure::Install)
-                if machine.facts.distribution.takes_codedeploy_v1() =>
-            {
-                install_v1(machine)
-            }
-            done => done,
-        },
+            let is_lacking = matches!(done, Err(Failure::Refused | Failure::Missing | Failure::Install));
+            if is_lacking && machine.facts.distribution.takes_codedeploy_v1() { install_v1(machine) } else { done }
+        }
     }
 }
 

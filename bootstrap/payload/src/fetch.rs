@@ -56,14 +56,14 @@ pub(crate) fn download(
 
 /// Writes the SHA-256 of the file at `path`.
 fn digest(path: Path, out: &mut Text<'_>) {
-    let mut hash = Sha256::new();
+    let mut hash = Sha256::default();
     if let Some(file) = File::open(path) {
         let room = arena::room(16_384);
         loop {
             match file.read_all(room) {
                 [] => break,
                 bytes => hash.update(bytes),
-            };
+            }
         }
     }
     out.hex(&hash.finish());

@@ -1,5 +1,7 @@
 //! The machine that a run is about: what was asked, what is known, and what every step needs.
 
+use core::mem::ManuallyDrop;
+
 use pitcrew_plan::{
     distribution::COMMAND,
     journal::{Failure, Outcome},
@@ -23,7 +25,7 @@ pub(crate) struct Machine<'a> {
     pub(crate) facts: Facts<'a>,
     pub(crate) environment: Environment,
     /// Takes the output of all children.
-    pub(crate) output: File,
+    pub(crate) output: ManuallyDrop<File>,
     /// Where the output of the latest child begins.
     pub(crate) output_begins: usize,
     /// For the pauses between tries.

@@ -6,6 +6,7 @@ use pitcrew_plan::{
     json,
     request::Request,
     step::{Facts, Failed, Step},
+    text::trimmed,
 };
 
 use crate::{
@@ -95,7 +96,7 @@ fn learn(machine: &mut Machine<'_>) -> Result<(), Failure> {
     let field = |key| json::string(document, key).ok_or(Failure::Imds);
     machine.facts.instance = field(b"\"instanceId\"")?;
     machine.facts.region = field(b"\"region\"")?;
-    machine.facts.domain = imds::await_text(machine, b"meta-data/services/domain")?.trim_ascii();
+    machine.facts.domain = trimmed(imds::await_text(machine, b"meta-data/services/domain")?);
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use pitcrew_plan::{
     journal::{Failure, Outcome},
     location,
     retry::{self, TRIES, Trial},
+    text::{after, trimmed},
     transfer::Transfer,
 };
 
@@ -15,6 +16,10 @@ use crate::{
     sys::{arena, file, time::monotonic_ms},
 };
 
+/// The tag that tells how a run ended, as it stands in the form.
+const HOW: &[u8] = b"pitcrew%3Abootstrap";
+/// The file that keeps the form of the last call.
+const MARK: &[u8] = state!("tagged");
 /// Tries to say that the run failed, which nobody may be allowed to hear.
 const TRIES_TO_TELL: u32 = 3;
 /// Time for that beyond the deadline of the run.
@@ -23,17 +28,24 @@ const TIME_TO_TELL_MS: u64 = 20_000;
 /// Sets the tags, unless the same ones were set on this instance before.
 #[inline(never)]
 pub(crate) fn set(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
-    let mut form = arena::text(12_288);
+    let (mut form, mut index) = (arena::text(12_288), 0);
     ec2::create_tags(machine.facts.instance, &mut form);
-    for (index, tag) in (1..).zip(machine.request.tags()) {
-        ec2::add_tag(index, tag.key, tag.value, &mut form);
+    let mut add = |key, value| {
+        index += 1;
+        ec2::add_tag(index, key, value, &mut form);
+    };
+    let marked = file::read(machine.path(MARK), arena::room(12_288));
+    if after(marked, HOW).is_some() {
+        // A run before this one told of its failure: no longer so, and the role may set this tag as well.
+        add(HOW, b"done");
     }
-    let mark = machine.path(state!("tagged"));
-    if file::read(mark, arena::room(12_288)) == form.bytes() {
+    for tag in machine.request.tags() {
+        add(tag.key, tag.value);
+    }
+    if marked == form.bytes() {
         return Ok(Outcome::Already);
     }
     call(machine, form.bytes(), TRIES)?;
-    file::write(mark, form.bytes()).ok_or(Failure::Disk)?;
     Ok(Outcome::Done)
 }
 
@@ -41,7 +53,7 @@ pub(crate) fn set(machine: &mut Machine<'_>) -> Result<Outcome, Failure> {
 pub(crate) fn tell_failure(machine: &mut Machine<'_>, failure: Failure) {
     let mut form = arena::text(512);
     ec2::create_tags(machine.facts.instance, &mut form);
-    ec2::add_tag(1, b"pitcrew%3Abootstrap", b"failed%3A", &mut form);
+    ec2::add_tag(1, HOW, b"failed%3A", &mut form);
     form.put(failure.word());
     machine.until = machine.until.max(monotonic_ms() + TIME_TO_TELL_MS);
     _ = call(machine, form.bytes(), TRIES_TO_TELL);
@@ -54,12 +66,12 @@ fn call(machine: &mut Machine<'_>, form: &[u8], tries: u32) -> Result<Outcome, F
     let (mut authorization, mut scratch) = (arena::text(512), arena::text(12_288));
     let (mut clock, mut date) = (arena::text(64), arena::text(64));
     clock.put(b"now");
-    machine.retry(tries, &mut |machine| {
+    let done = machine.retry(tries, &mut |machine| {
         // Fresh ones each time: those at hand may have expired.
         let Some(credentials) = imds::credentials(machine) else { return Trial::Again(Failure::Role) };
         machine.run(ec2::DATE_COMMAND, clock.bytes());
         date.clear();
-        date.put(machine.said().trim_ascii_end());
+        date.put(trimmed(machine.said()));
         let post = Post { url, region: machine.facts.region, form, date: date.bytes() };
         ec2::sign(&post, &credentials, &mut authorization, &mut scratch);
         let signature = [date.bytes(), credentials.token, authorization.bytes()];
@@ -74,7 +86,12 @@ fn call(machine: &mut Machine<'_>, form: &[u8], tries: u32) -> Result<Outcome, F
             clock.clear();
             clock.put(head.date);
         }
-        machine.say(ec2::error_code(said));
-        retry::create_tags(head.status, said)
-    })
+        let code = ec2::error_code(said);
+        machine.say(code);
+        retry::create_tags(head.status, code)
+    });
+    if done.is_ok() {
+        file::write(machine.path(MARK), form).ok_or(Failure::Disk)?;
+    }
+    done
 }

@@ -86,7 +86,7 @@ pub fn explain(step: Step, request: &Request<'_>, facts: &Facts<'_>, out: &mut T
 
 impl Distribution {
     /// The releases that are known by a short name, for `--as`.
-    pub const NAMED: [(&'static str, Self); 14] = {
+    pub const NAMED: [(&'static str, Self); 18] = {
         const fn of(family: Family, release: u32) -> Distribution {
             Distribution { family, release }
         }
@@ -102,8 +102,12 @@ impl Distribution {
             ("rhel8", of(Family::RedHat, 800)),
             ("rhel9", of(Family::RedHat, 900)),
             ("rhel10", of(Family::RedHat, 1000)),
+            ("rocky8", of(Family::RedHat, 800)),
             ("rocky9", of(Family::RedHat, 900)),
+            ("rocky10", of(Family::RedHat, 1000)),
+            ("alma8", of(Family::RedHat, 800)),
             ("alma9", of(Family::RedHat, 900)),
+            ("alma10", of(Family::RedHat, 1000)),
             ("sles15", of(Family::Suse, 1500)),
         ]
     };

@@ -1,6 +1,6 @@
 //! Reads HTTP replies: those that come over a socket, and the headers that a child program prints.
 
-use crate::text::{after, cut, leading_number};
+use crate::text::{after, cut, leading_number, trimmed};
 
 /// What matters of a reply's head.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub fn head(text: &[u8]) -> Head<'_> {
     Head {
         status: number_after(b" ").unwrap_or_default(),
         length: number_after(b"Content-Length: "),
-        date: cut(after(last, b"Date: ").unwrap_or_default(), b'\n').0.trim_ascii_end(),
+        date: trimmed(cut(after(last, b"Date: ").unwrap_or_default(), b'\n').0),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     distribution::PackageKind,
     request::Request,
     step::Facts,
-    text::{Text, number},
+    text::{Text, leading_number, number},
 };
 
 /// The installer of CodeDeploy agent 2.x: a shell script whose argument is `auto`.
@@ -56,12 +56,13 @@ pub fn codedeploy_object(request: &Request<'_>, facts: &Facts<'_>, key: &[u8], o
 
 /// The bytes and the port of `text`, an IPv4 address such as `169.254.169.254:80`.
 pub fn ipv4(text: &[u8]) -> Option<([u8; 4], u16)> {
-    let mut numbers = [u32::MAX; 5];
-    for (place, part) in numbers.iter_mut().zip(text.split(|byte| matches!(byte, b'.' | b':'))) {
-        *place = number(part)?;
+    let (mut address, mut rest) = ([0; 4], text);
+    for byte in &mut address {
+        let (value, tail) = leading_number(rest)?;
+        *byte = u8::try_from(value).ok()?;
+        rest = tail.get(1..)?;
     }
-    let [a, b, c, d, port] = numbers;
-    (port <= 0xffff).then_some(([a as u8, b as u8, c as u8, d as u8], port as u16))
+    Some((address, u16::try_from(number(rest)?).ok()?))
 }
 
 /// The key of the newest package of `kind` in the manifest of CodeDeploy agent 1.x; `None` when
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn an_address_has_four_bytes_and_a_port() {
         assert_eq!(ipv4(b"169.254.169.254:80"), Some(([169, 254, 169, 254], 80)));
-        for wrong in ["", "1.2.3.4", "1.2.3:80", "1.2.3.4:65536", "1.2.3.4:80x", "host:80"] {
+        for wrong in ["", "1.2.3.4", "1.2.3:80", "1.2.3.4:65536", "1.2.3.4:80x", "1.2.3.256:80", "host:80"] {
             assert_eq!(ipv4(wrong.as_bytes()), None, "{wrong}");
         }
     }

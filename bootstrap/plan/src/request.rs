@@ -219,11 +219,12 @@ impl<'a> Request<'a> {
 
     /// Pitcrew's package for machines of this architecture with packages of this kind.
     pub(crate) fn package(&self, arch: Arch, kind: PackageKind) -> Option<Package<'a>> {
+        let mut room = [0; 16];
+        let mut begin = Text::new(&mut room);
+        begin.fill(b"$1 $2 ", &[arch.name(), kind.name()]);
         self.entries(b"package").find_map(|value| {
-            let (its_arch, rest) = cut(value, b' ');
-            let (its_kind, rest) = cut(rest, b' ');
-            let (url, sha256) = cut(rest, b' ');
-            (its_arch == arch.name() && its_kind == kind.name()).then_some(Package { arch, kind, url, sha256 })
+            let (url, sha256) = cut(value.strip_prefix(begin.bytes())?, b' ');
+            Some(Package { arch, kind, url, sha256 })
         })
     }
 

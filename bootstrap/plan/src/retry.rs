@@ -1,6 +1,9 @@
 //! When to try again, and when to stop: full jitter under one deadline.
 
-use crate::{ec2::error_code, journal::Failure};
+use crate::{
+    journal::Failure,
+    text::{after, any_word},
+};
 
 /// Tries of a thing that can fail for good, such as a download: about two minutes in all at the
 /// usual pace.
@@ -57,22 +60,29 @@ pub fn download(status: u32) -> Trial<()> {
     }
 }
 
-/// What the answer of `CreateTags` means. A role that may not set the tags will not be allowed to
-/// soon. All else may pass: EC2 is busy, or does not know the instance yet; and times and credentials
-/// that were refused are others at the next try, which asks for fresh credentials and has learnt the
-/// server's clock.
-pub fn create_tags(status: u32, body: &[u8]) -> Trial<()> {
+/// What is found in the codes of refusals that may pass: EC2 is busy, does not know the instance yet,
+/// or finds the time or the credentials too old, or the credentials too new. Time and credentials are
+/// others at the next try.
+const PASSING: &[u8] = b"Thrott RequestLimit Expire AuthFailure NotFound";
+
+/// What the answer of `CreateTags` means: by its status, and by the error's code where it names one.
+/// Trouble of the server or of a proxy may pass; what else EC2 refuses by name it would refuse again.
+pub fn create_tags(status: u32, code: &[u8]) -> Trial<()> {
+    let says = |part: &[u8]| after(code, part).is_some();
     match status {
         200..=299 => Trial::Ended(()),
-        _ if error_code(body) == b"UnauthorizedOperation" => Trial::Never(Failure::Denied),
-        _ => Trial::Again(Failure::Tags),
+        _ if status >= 500 || code.is_empty() || any_word(PASSING, b' ', &mut |part| says(part)) => {
+            Trial::Again(Failure::Tags)
+        }
+        _ if says(b"Unauthorized") => Trial::Never(Failure::Denied),
+        _ => Trial::Never(Failure::Tags),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{format, vec::Vec};
+    use std::vec::Vec;
 
     #[test]
     fn pauses_double_their_bound_and_stop_at_thirty_paces() {
@@ -122,24 +132,34 @@ mod tests {
 
     #[test]
     fn tags_are_tried_again_by_kind_of_error() {
-        let body = |code| {
-            format!("<Response><Errors><Error><Code>{code}</Code><Message>m</Message></Error></Errors></Response>")
-        };
         for (status, code, expected) in [
             (200, "", Trial::Ended(())),
+            // EC2 is busy.
             (503, "RequestLimitExceeded", Trial::Again(Failure::Tags)),
-            (400, "InvalidInstanceID.NotFound", Trial::Again(Failure::Tags)),
-            (503, "Unavailable", Trial::Again(Failure::Tags)),
+            (400, "Throttling", Trial::Again(Failure::Tags)),
+            (400, "ThrottlingException", Trial::Again(Failure::Tags)),
+            (429, "", Trial::Again(Failure::Tags)),
+            // It has trouble of its own.
             (500, "InternalError", Trial::Again(Failure::Tags)),
-            (400, "RequestExpired", Trial::Again(Failure::Tags)),
-            (401, "AuthFailure", Trial::Again(Failure::Tags)),
-            (403, "UnauthorizedOperation", Trial::Never(Failure::Denied)),
-            (403, "", Trial::Again(Failure::Tags)),
+            (503, "Unavailable", Trial::Again(Failure::Tags)),
             (502, "", Trial::Again(Failure::Tags)),
-            (0, "", Trial::Again(Failure::Tags)),
+            // The next try has another time and other credentials.
+            (400, "RequestExpired", Trial::Again(Failure::Tags)),
+            (400, "ExpiredToken", Trial::Again(Failure::Tags)),
+            (401, "AuthFailure", Trial::Again(Failure::Tags)),
+            // The instance is new.
+            (400, "InvalidInstanceID.NotFound", Trial::Again(Failure::Tags)),
+            // Somebody in between who knows no codes.
+            (403, "", Trial::Again(Failure::Tags)),
+            // All else that is named.
+            (403, "UnauthorizedOperation", Trial::Never(Failure::Denied)),
+            (400, "TagLimitExceeded", Trial::Never(Failure::Tags)),
+            (400, "InvalidParameterValue", Trial::Never(Failure::Tags)),
+            (400, "InvalidInstanceID.Malformed", Trial::Never(Failure::Tags)),
+            (403, "AccessDenied", Trial::Never(Failure::Tags)),
+            (401, "OptInRequired", Trial::Never(Failure::Tags)),
         ] {
-            assert_eq!(create_tags(status, body(code).as_bytes()), expected, "{status} {code}");
+            assert_eq!(create_tags(status, code.as_bytes()), expected, "{status} {code}");
         }
-        assert_eq!(create_tags(400, b"<Code>"), Trial::Again(Failure::Tags));
     }
 }

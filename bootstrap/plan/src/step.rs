@@ -4,7 +4,7 @@ use crate::{
     distribution::{Arch, Distribution},
     journal::Failure,
     request::{Package, Request},
-    text::nth_word,
+    text::{any_word, nth_word},
 };
 
 /// What is known of the machine before the first step.
@@ -66,7 +66,7 @@ impl Step {
 
     /// Whether `request` asks for it.
     pub fn is_wanted(self, request: &Request<'_>) -> bool {
-        self.keys().split(|byte| *byte == b',').any(|key| request.has(key))
+        any_word(self.keys(), b',', &mut |key| request.has(key))
     }
 
     const fn bit(self) -> u8 {

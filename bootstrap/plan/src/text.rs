@@ -107,16 +107,27 @@ pub fn cut(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
     }
 }
 
-/// Whether `word` is one of the words of `list`, which single spaces separate.
-pub fn has_word(mut list: &[u8], word: &[u8]) -> bool {
+/// `text` without the white space at its end.
+#[inline(never)]
+pub fn trimmed(text: &[u8]) -> &[u8] {
+    text.trim_ascii_end()
+}
+
+/// Whether one of the words of `list`, which single `separator`s separate, `is_it`.
+pub fn any_word(mut list: &[u8], separator: u8, is_it: &mut dyn FnMut(&[u8]) -> bool) -> bool {
     while !list.is_empty() {
-        let (listed, rest) = cut(list, b' ');
-        if listed == word {
+        let (word, rest) = cut(list, separator);
+        if is_it(word) {
             return true;
         }
         list = rest;
     }
     false
+}
+
+/// Whether `word` is one of the words of `list`, which single spaces separate.
+pub fn has_word(list: &[u8], word: &[u8]) -> bool {
+    any_word(list, b' ', &mut |listed| listed == word)
 }
 
 /// The word number `index`, counted from 0, of a list that single spaces separate.

@@ -8,7 +8,7 @@ use crate::{
     http,
     journal::Failure,
     retry::{self, Trial},
-    text::{Text, after, cut},
+    text::{Text, after, cut, trimmed},
 };
 
 /// A program that speaks TLS.
@@ -34,7 +34,7 @@ impl<'a> Transfer<'a> {
     /// A download of `url` to the file `output`, trusting the authorities in the file `ca`, or the
     /// system's when it is empty.
     pub fn get(url: &'a [u8], output: &'a [u8], ca: &'a [u8]) -> Self {
-        Self::post(url, output, ca, b"", [b""; 3])
+        Self::post(url, output, ca, b"", [b"", b"", b""])
     }
 
     /// A call that posts `form`, with the values of the headers `X-Amz-Date`,
@@ -139,8 +139,8 @@ pub fn outcome(exit: u32, output: &[u8]) -> Trial<()> {
 /// itself, or the status of a reply, else the last line.
 pub fn cause(output: &[u8]) -> &[u8] {
     match after(output, b"curl: ").or(after(output, b"HTTP/1.1 ")) {
-        Some(told) => cut(told, b'\n').0.trim_ascii_end(),
-        None => output.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default(),
+        Some(told) => trimmed(cut(told, b'\n').0),
+        None => trimmed(output).rsplit(|byte| *byte == b'\n').next().unwrap_or_default(),
     }
 }
 

@@ -36,9 +36,7 @@ pub(crate) fn mime(installers: &[(Arch, Packed)], appended: Option<&Appended>) -
 }
 
 fn script(installers: &[(Arch, Packed)], own: Option<&str>) -> String {
-    let mut script = format!(
-        "#!/bin/sh\n# Pitcrew bootstrap: unpacks its installer and runs it.\nd={STATE_DIRECTORY}\nf=$d/installer\nmkdir -p $d\n"
-    );
+    let mut script = format!("#!/bin/sh\n# Pitcrew's bootstrap\nd={STATE_DIRECTORY}\nf=$d/installer\nmkdir -p $d\n");
     match installers {
         [(_, packed)] => {
             let unpack = unpack(packed.form);
@@ -65,7 +63,7 @@ const INSTALL: &str = ">$f.$$ && chmod 700 $f.$$ && mv -f $f.$$ $f && $f";
 fn unpack(form: Form) -> &'static str {
     match form {
         Form::XzX86 | Form::Lzma => {
-            "(xz -dc || python3 -c 'import lzma,sys;sys.stdout.buffer.write(lzma.decompress(sys.stdin.buffer.read()))')"
+            "(xz -dc || python3 -c 'import lzma;open(1,\"wb\").write(lzma.open(open(0,\"rb\")).read())')"
         }
         Form::Gzip => "gzip -dc",
     }

@@ -65,13 +65,18 @@ pub fn gzip(input: &[u8]) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// How LZMA predicts the next bit: by bits of the previous byte, of the position, for literals and for matches.
+/// How LZMA predicts the next bit: by bits of the previous byte, of the position, for literals and for matches; and
+/// how long a match has to be to be taken without looking further.
 #[derive(Debug, Clone, Copy)]
 struct Model {
     literal_context: u32,
     literal_position: u32,
     position: u32,
+    nice_length: u32,
 }
+
+/// In so little code a shorter match that is at hand often packs better than the longest one.
+const NICE_LENGTHS: [u32; 3] = [20, 24, 48];
 
 /// Tries every model that can pay on machine code and keeps the smallest result.
 fn best_model(pack: impl Fn(Model) -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
@@ -79,9 +84,11 @@ fn best_model(pack: impl Fn(Model) -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>
     for literal_position in 0..=2 {
         for literal_context in 0..=(4 - literal_position) {
             for position in 0..=2 {
-                let packed = pack(Model { literal_context, literal_position, position })?;
-                if best.as_ref().is_none_or(|best| packed.len() < best.len()) {
-                    best = Some(packed);
+                for nice_length in NICE_LENGTHS {
+                    let packed = pack(Model { literal_context, literal_position, position, nice_length })?;
+                    if best.as_ref().is_none_or(|best| packed.len() < best.len()) {
+                        best = Some(packed);
+                    }
                 }
             }
         }
@@ -91,12 +98,11 @@ fn best_model(pack: impl Fn(Model) -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>
 
 fn lzma_options(input: &[u8], model: Model) -> LzmaOptions {
     const STRONGEST: u32 = 9;
-    const LONGEST_MATCH: u32 = 273;
     let mut options = LzmaOptions::with_preset(STRONGEST);
     options.lc = model.literal_context;
     options.lp = model.literal_position;
     options.pb = model.position;
-    options.nice_len = LONGEST_MATCH;
+    options.nice_len = model.nice_length;
     options.depth_limit = 1000;
     options.dict_size = u32::try_from(input.len()).unwrap_or(u32::MAX / 2).next_power_of_two().max(4096);
     options
@@ -134,7 +140,7 @@ mod tests {
 
     #[test]
     fn every_form_unpacks_to_what_went_in() {
-        let model = Model { literal_context: 0, literal_position: 2, position: 2 };
+        let model = Model { literal_context: 0, literal_position: 2, position: 2, nice_length: 24 };
         let input = sample();
         let mut out = Vec::new();
         XzReader::new(&xz_x86(&input, model).unwrap()[..], false).read_to_end(&mut out).unwrap();

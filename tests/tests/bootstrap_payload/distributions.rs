@@ -19,17 +19,38 @@ fn installations(host: &Host) -> Vec<String> {
 }
 
 #[test]
-fn each_distribution_uses_its_own_package_manager() {
-    for (os_release, install) in [
-        ("ID=debian\nVERSION_ID=\"12\"\n", "apt-get -yo DPkg::Lock::Timeout=-1 install"),
-        ("ID=\"amzn\"\nVERSION_ID=\"2\"\n", "yum -y --nogpgcheck install"),
-        ("ID=\"amzn\"\nVERSION_ID=\"2023\"\n", "dnf -y --nogpgcheck install"),
-        ("ID=\"rocky\"\nVERSION_ID=\"9.4\"\n", "dnf -y --nogpgcheck install"),
-        ("ID=\"sles\"\nVERSION_ID=\"15.6\"\n", "zypper -n --no-gpg-checks install"),
+fn each_release_of_each_distribution_gets_everything_by_its_own_package_manager() {
+    const APT: &str = "apt-get -yo DPkg::Lock::Timeout=-1 install";
+    const YUM: &str = "yum -y --nogpgcheck install";
+    const DNF: &str = "dnf -y --nogpgcheck install";
+    const ZYPPER: &str = "zypper -n --no-gpg-checks install";
+    for (id, version, install) in [
+        ("\"amzn\"", "2", YUM),
+        ("\"amzn\"", "2023", DNF),
+        // Without snapd here, hence by the package.
+        ("ubuntu", "20.04", APT),
+        ("ubuntu", "22.04", APT),
+        ("ubuntu", "24.04", APT),
+        ("ubuntu", "26.04", APT),
+        ("debian", "12", APT),
+        ("debian", "13", APT),
+        ("\"rhel\"", "8.10", DNF),
+        ("\"rhel\"", "9.6", DNF),
+        ("\"rhel\"", "10.1", DNF),
+        ("\"rocky\"", "8.10", DNF),
+        ("\"rocky\"", "9.6", DNF),
+        ("\"rocky\"", "10.1", DNF),
+        ("\"almalinux\"", "8.10", DNF),
+        ("\"almalinux\"", "9.6", DNF),
+        ("\"almalinux\"", "10.1", DNF),
+        ("\"sles\"", "15.6", ZYPPER),
     ] {
-        let host = host(os_release);
-        host.run().assert_ended_well();
-        assert_eq!(installations(&host), [install, install], "{os_release}");
+        let host = host(&format!("ID={id}\nVERSION_ID=\"{version}\"\n"));
+        let run = host.run();
+        run.assert_ended_well();
+        assert_eq!(installations(&host), [install, install], "{id} {version}");
+        assert!(run.has_done("ssm-online") && run.has_done("codedeploy-running"), "{id} {version}: {run:?}");
+        assert_eq!(host.world.state().tagged.len(), 1, "{id} {version}");
     }
 }
 

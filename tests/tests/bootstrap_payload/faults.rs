@@ -296,6 +296,80 @@ fn a_failure_is_put_on_the_instance_as_a_tag() {
 }
 
 #[test]
+fn a_failure_that_was_told_is_taken_back_by_the_next_run_that_succeeds() {
+    let host = Host::new();
+    host.put("/pitcrew.deb", "another\n");
+    host.run().assert_failed("pitcrew", Failure::Digest);
+    host.put("/pitcrew.deb", &host.pitcrew());
+    host.run().assert_ended_well();
+    let tags = host.world.tags();
+    assert_eq!(tags.get("pitcrew:bootstrap").map(String::as_str), Some("done"));
+    assert_eq!(tags.get("pitcrew:ready").map(String::as_str), Some("true"));
+    assert_eq!(host.world.calls_to_ec2().len(), 2, "in the one call that sets the tags");
+    let run = host.run();
+    assert_eq!(run.step("tags"), Some(Outcome::Already), "{run:?}");
+    assert_eq!(host.world.calls_to_ec2().len(), 2);
+}
+
+#[test]
+fn a_failure_that_the_role_may_not_tell_asks_for_no_wider_role_later() {
+    let host = Host::new();
+    host.put("/pitcrew.deb", "another\n");
+    host.world.fault(first(1, Call::is_to_ec2, Reply::ec2_error(403, "UnauthorizedOperation")));
+    host.run().assert_failed("pitcrew", Failure::Digest);
+    host.put("/pitcrew.deb", &host.pitcrew());
+    host.run().assert_ended_well();
+    assert_eq!(host.world.tags().keys().collect::<Vec<_>>(), ["Name", "pitcrew:ready"]);
+}
+
+#[test]
+fn tags_that_ec2_will_never_take_are_not_tried_again() {
+    for code in ["TagLimitExceeded", "InvalidParameterValue", "InvalidInstanceID.Malformed", "OptInRequired"] {
+        let host = Host::new();
+        host.world.fault(first(1, Call::is_to_ec2, Reply::ec2_error(400, code)));
+        let run = host.run();
+        run.assert_failed("tags", Failure::Tags);
+        assert_eq!(run.detail, code);
+        // The one that was refused, and one to say that it failed.
+        assert_eq!(host.world.calls_to_ec2().len(), 2, "{code}");
+    }
+}
+
+#[test]
+fn tags_are_tried_again_whatever_may_pass() {
+    for reply in [
+        Reply::ec2_error(400, "Throttling"),
+        Reply::ec2_error(503, "RequestLimitExceeded"),
+        Reply::ec2_error(500, "InternalError"),
+        Reply::ec2_error(503, "Unavailable"),
+        Reply::ec2_error(401, "AuthFailure"),
+        Reply::Full(502, b"<html>".to_vec()),
+        Reply::Nothing,
+    ] {
+        let host = Host::new();
+        host.world.fault(first(2, Call::is_to_ec2, reply.clone()));
+        host.run().assert_ended_well();
+        assert!(host.world.calls_to_ec2().len() >= 3, "{reply:?}");
+    }
+}
+
+#[test]
+fn a_package_that_lacks_what_it_depends_on_is_told_in_the_managers_words() {
+    let mut host = Host::new();
+    let package = "echo 'Reading package lists...'; echo ' pitcrew : Depends: nothing-like-it but it is not installable'\n\
+        echo 'E: Unable to correct problems, you have held broken packages.' >&2; exit 100\n";
+    host.put("/pitcrew.deb", package);
+    let services = host.services();
+    let line =
+        format!("package {} deb {services}/pitcrew.deb {}", super::payload::arch(), super::host::sha256(package));
+    host.ask(&line);
+    let run = host.run();
+    run.assert_failed("pitcrew", Failure::Install);
+    assert_eq!(run.detail, "E: Unable to correct problems, you have held broken packages.");
+    assert!(host.written().contains("Depends: nothing-like-it"), "the whole story is in the log");
+}
+
+#[test]
 fn a_second_bootstrap_at_the_same_time_steps_back() {
     let host = Host::new();
     // The double runs a bootstrap of its own while the first one waits for it.

@@ -152,7 +152,7 @@ impl Host {
 
     fn asking_for_everything(mut self) -> Self {
         let root = self.root();
-        let pitcrew = format!("touch {root}/usr/bin/pitcrew\n");
+        let pitcrew = self.pitcrew();
         let ssm = format!("touch {root}/units/amazon-ssm-agent.service\n");
         let installer = format!(
             "[ \"$1\" = auto ] || exit 2\ncp {root}/etc/codedeploy-agent/conf/codedeployagent.yml {root}/config-at-install\n\
@@ -184,6 +184,11 @@ impl Host {
         ]);
         self.request = request;
         self
+    }
+
+    /// The package of Pitcrew.
+    pub(crate) fn pitcrew(&self) -> String {
+        format!("touch {}/usr/bin/pitcrew\n", self.root())
     }
 
     pub(crate) fn services(&self) -> String {

@@ -5,9 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
 mod distributions;
+mod endurance;
 mod faults;
 mod host;
 mod payload;
 mod signature;
+mod size;
 mod steps;
 mod world;

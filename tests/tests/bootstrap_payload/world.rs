@@ -130,6 +130,18 @@ impl World {
         self.state().heard.iter().filter(|call| call.is_to_ec2()).cloned().collect()
     }
 
+    /// The tags that the instance has now.
+    pub(crate) fn tags(&self) -> BTreeMap<String, String> {
+        let state = self.state();
+        let tags = state.tagged.iter().flat_map(|form| {
+            (1..).map_while(|n| {
+                let part = |part: &str| form.get(&format!("Tag.{n}.{part}")).cloned();
+                Some((part("Key")?, part("Value").unwrap_or_default()))
+            })
+        });
+        tags.collect()
+    }
+
     /// How often something below `path` was asked for.
     pub(crate) fn asked(&self, path: &str) -> usize {
         self.state().heard.iter().filter(|call| call.path.contains(path)).count()

@@ -1,5 +1,7 @@
 //! Files.
 
+use core::mem::ManuallyDrop;
+
 use super::{Path, call3, call5, checked, number};
 
 const HERE: usize = -100_isize as usize;
@@ -38,9 +40,9 @@ impl File {
         open(path, 0)
     }
 
-    /// Opens a file to read, and to write at its end; makes it where it is missing.
-    pub fn append(path: Path) -> Option<Self> {
-        open(path, 2 | CREATE | APPEND)
+    /// Opens a file to read, and to write at its end, until the process ends; makes it where it is missing.
+    pub fn append(path: Path) -> Option<ManuallyDrop<Self>> {
+        open(path, 2 | CREATE | APPEND).map(ManuallyDrop::new)
     }
 
     /// Makes an empty file to write.
@@ -143,6 +145,6 @@ pub fn make_way(path: Path) {
 
 /// Writes to standard output, which is the console's log.
 pub fn say(text: &[u8]) {
-    let output = core::mem::ManuallyDrop::new(File(1));
+    let output = ManuallyDrop::new(File(1));
     _ = output.write(text);
 }

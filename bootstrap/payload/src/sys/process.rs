@@ -1,5 +1,7 @@
 //! Child processes, and the end of this one.
 
+use pitcrew_plan::text::cut;
+
 use super::{call3, call5, checked, file::File, number};
 
 const SIGCHLD: usize = 17;
@@ -23,8 +25,13 @@ impl Environment {
 pub fn run(environment: Environment, command: &[u8], input: &[u8], output: &File) -> u32 {
     let mut arguments = [0; 24];
     // One pointer stays null: it ends the list.
-    for (pointer, argument) in arguments.iter_mut().take(23).zip(command.split_inclusive(|byte| *byte == 0)) {
-        *pointer = argument.as_ptr() as usize;
+    let mut rest = command;
+    for pointer in arguments.iter_mut().take(23) {
+        if rest.is_empty() {
+            break;
+        }
+        *pointer = rest.as_ptr() as usize;
+        rest = cut(rest, 0).1;
     }
 
     // A file rather than a pipe: wget opens its standard input by name, which it does to files only.
@@ -38,10 +45,11 @@ pub fn run(environment: Environment, command: &[u8], input: &[u8], output: &File
     // SAFETY: without flags this is fork: the child goes on here with copies of all memory.
     let Some(child) = checked(unsafe { call5(number::CLONE, SIGCHLD, 0, 0, 0, 0) }) else { return 127 };
     if child == 0 {
-        for (from, to) in [(&stdin, 0), (output, 1), (output, 2)] {
-            // SAFETY: the call takes numbers only.
-            unsafe { call3(number::DUP3, from.0, to, 0) };
-        }
+        // SAFETY: the call takes numbers only.
+        let lead = |from: &File, to| unsafe { call3(number::DUP3, from.0, to, 0) };
+        lead(&stdin, 0);
+        lead(output, 1);
+        lead(output, 2);
         let [program, ..] = arguments;
         // SAFETY: program and arguments end in NUL, the list of them in null; on success the call
         // does not return.

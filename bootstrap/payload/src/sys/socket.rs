@@ -17,11 +17,13 @@ pub fn connect(address: [u8; 4], port: u16, timeout_ms: u64) -> Option<File> {
     // A `timeval` has microseconds where a `timespec` has nanoseconds.
     let mut timeout = Timespec::of_millis(timeout_ms);
     timeout.nanoseconds /= 1000;
-    for option in [RECEIVE_TIMEOUT, SEND_TIMEOUT] {
+    let limit = |option| {
         let value = (&raw const timeout) as usize;
         // SAFETY: the pointer is to a `timeval` of this length that lives through the call.
         unsafe { call5(number::SETSOCKOPT, socket.0, LEVEL_SOCKET, option, value, size_of::<Timespec>()) };
-    }
+    };
+    limit(RECEIVE_TIMEOUT);
+    limit(SEND_TIMEOUT);
     let [high, low] = port.to_be_bytes();
     let [a, b, c, d] = address;
     let name: [u8; 16] = [IPV4 as u8, 0, high, low, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0];

@@ -176,6 +176,9 @@ fn tags(tags: BTreeMap<Text, Text>) -> Checked<BTreeMap<String, String>> {
         if key.get_ref().to_ascii_lowercase().starts_with("aws:") {
             return Err(flaw(&key, "tags", "is refused by AWS, which keeps keys in `aws:` to itself"));
         }
+        if key.get_ref() == "pitcrew:bootstrap" {
+            return Err(flaw(&key, "tags", "is the bootstrap's own, which tells with it how a run ended"));
+        }
         if value.get_ref().chars().count() > 256 {
             return Err(flaw(&value, &format!("tags.{}", key.get_ref()), "is longer than 256 characters"));
         }
