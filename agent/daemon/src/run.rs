@@ -5,7 +5,8 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use futures_util::future::join_all;
+use aws_config::SdkConfig;
+use futures_util::future::{OptionFuture, join_all};
 use pitcrew_core::Core;
 use pitcrew_core::ids::BootId;
 use pitcrew_core::memory::Memory;
@@ -19,7 +20,7 @@ use crate::config::Settings;
 use crate::doors::{Clock, Connections, Credentials, Transport};
 use crate::effect::scripts::DrainScripts;
 use crate::effect::tags::Owner;
-use crate::effect::{Announcer, Balancer, Deployments, Release, Tags, aws};
+use crate::effect::{Announcer, Balancer, CloudWatch, Deployments, GroupHealth, Release, Tags, aws};
 use crate::engine::{Engine, Hands, Input, Keeper, OnStop};
 use crate::history::History;
 use crate::intake::imds::{Calendar, Endpoint, Identity, Imds, NoticePoller};
@@ -135,8 +136,8 @@ pub async fn run<L: Listener>(
         deployments: Deployments::new(sdk.clone(), identity.instance.clone()),
         connections: doors.connections,
         scripts: doors.scripts,
-        tags: Tags::new(sdk.clone(), sdk_doors, identity.instance.clone(), &Owner::of(&identity)),
-        release: Release::new(sdk, identity.instance.clone(), settings.leave.lifecycle_hook.clone()),
+        tags: Tags::new(sdk.clone(), sdk_doors.clone(), identity.instance.clone(), &Owner::of(&identity)),
+        release: Release::new(sdk.clone(), identity.instance.clone(), settings.leave.lifecycle_hook.clone()),
         announcer: Announcer {
             webhook: settings.leave.webhook.clone(),
             commands: settings.leave.commands.clone(),
@@ -150,6 +151,7 @@ pub async fn run<L: Listener>(
         remove_tags: settings.leave.remove_tags.clone(),
         target_groups: settings.target_groups.clone(),
     };
+    let outward = tell_outward(&settings, &sdk, sdk_doors, &identity, view.subscribe());
     let standing = memory.leaving.as_ref().map(|leaving| leaving.notices.clone()).unwrap_or_default();
     let mut core_settings = settings.core.clone();
     core_settings.seed = doors.seed;
@@ -188,7 +190,7 @@ pub async fn run<L: Listener>(
 
     let mut engine = pin!(engine.run(inbox));
     let mut intake = pin!(async {
-        tokio::join!(server.serve(listener), notices.run::<Input>(heard), join_all(probes), stopped);
+        tokio::join!(server.serve(listener), notices.run::<Input>(heard), join_all(probes), stopped, outward);
     });
     tokio::select! {
         biased;
@@ -196,6 +198,26 @@ pub async fn run<L: Listener>(
         () = intake.as_mut() => engine.await,
     }
     Ok(())
+}
+
+/// Tells AWS services how the instance is, as far as the operator asked for it.
+fn tell_outward(
+    settings: &Settings,
+    sdk: &SdkConfig,
+    doors: aws::Doors,
+    identity: &Identity,
+    shown: watch::Receiver<Option<Arc<View>>>,
+) -> impl Future<Output = ()> + use<> {
+    let instance = &identity.instance;
+    let cloudwatch = settings.cloudwatch.clone();
+    let cloudwatch = cloudwatch.map(|wanted| {
+        CloudWatch::new(wanted, sdk.clone(), doors, instance.clone(), &identity.domain).run(shown.clone())
+    });
+    let group = settings.report_unhealthy_after;
+    let group = group.map(|after| GroupHealth::new(sdk.clone(), instance.clone(), after).run(shown));
+    async {
+        tokio::join!(OptionFuture::from(cloudwatch), OptionFuture::from(group));
+    }
 }
 
 struct NotebookKeeper {

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -35,6 +36,9 @@ pub(super) struct HistoryArgs {
     agent: AgentArgs,
 }
 
+/// An agent that does not take the call by then is not there.
+const AGENT_WITHIN: Duration = Duration::from_secs(2);
+
 pub(super) fn run(arguments: HistoryArgs) -> u8 {
     match tell(arguments) {
         Ok(()) => exit::DONE,
@@ -49,7 +53,7 @@ fn tell(arguments: HistoryArgs) -> anyhow::Result<()> {
     let HistoryArgs { last, json, state_dir, agent } = arguments;
     let socket = agent.path();
     let asked = call::run(async {
-        let waiting = Waiting { for_agent: std::time::Duration::ZERO, ..Waiting::default() };
+        let waiting = Waiting { for_agent: AGENT_WITHIN, ..Waiting::default() };
         let never = std::future::pending();
         Ok(client::call(|| call::connect(&socket), Request::History {}, waiting, never, &mut |_| {}).await)
     })?;

@@ -13,7 +13,7 @@ use super::leave::{Commands, DRAIN_D, Leave, RunScripts, Scheduled, StopWord, Ta
 use super::origin::{Chosen, Origin};
 use super::probe::{self, ProbeKeys};
 use super::read::{Reader, Table};
-use super::settings::{Aws, History, Http, Imds, Log, LogFormat, LogLevel};
+use super::settings::{Aws, CloudWatch, History, Http, Imds, Log, LogFormat, LogLevel};
 use super::show::Row;
 use super::value::{Kept, Listen, OnWithdrawn, Period, TargetGroup, TrafficOwner, Value};
 
@@ -170,6 +170,13 @@ sections! {
         ready_when_blind: bool = !Core::default().unready_when_blind,
         answer_hcs: bool = false,
     }
+    "cloudwatch" cloudwatch: CloudWatchKeys {
+        namespace: Option<String> = None,
+        period: Period = Period(Duration::from_secs(60)),
+    }
+    "autoscaling" autoscaling: AutoScalingKeys {
+        report_unhealthy_after: Option<Period> = None,
+    }
     "history" history: HistoryKeys {
         keep: Kept = Kept(500),
     }
@@ -240,6 +247,9 @@ impl Merged {
                 ready_listen: self.http.ready_listen.value,
                 answer_hcs: self.http.answer_hcs.value,
             },
+            cloudwatch: (self.cloudwatch.namespace.value)
+                .map(|namespace| CloudWatch { namespace, period: self.cloudwatch.period.value.0 }),
+            report_unhealthy_after: self.autoscaling.report_unhealthy_after.value.map(|period| period.0),
             history: History { keep: self.history.keep.value.0 },
             log: Log { format: self.log.format.value, level: self.log.level.value },
         }

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 pub use keys::Merged;
 pub use leave::{Address, Commands, Credential, DRAIN_D, Lead, Leave, OnStop, RunScripts, Scheduled, Webhook};
 pub use origin::Complaint;
-pub use settings::{Aws, Check, History, Http, Imds, Log, LogFormat, LogLevel, Probe, Settings, Statuses};
+pub use settings::{Aws, Check, CloudWatch, History, Http, Imds, Log, LogFormat, LogLevel, Probe, Settings, Statuses};
 pub use template::{Fill, Template};
 
 /// Where files are looked for when nobody says otherwise, the least important first.

@@ -33,6 +33,10 @@ pub struct Settings {
     pub socket_group: String,
     /// `[http]`, beside what is in `core`.
     pub http: Http,
+    /// `[cloudwatch]`; `None`: it is not told.
+    pub cloudwatch: Option<CloudWatch>,
+    /// `[autoscaling] report_unhealthy_after`; `None`: the group is not told.
+    pub report_unhealthy_after: Option<Duration>,
     /// `[history]`.
     pub history: History,
     /// `[log]`.
@@ -115,6 +119,15 @@ pub struct Http {
     pub ready_listen: Option<SocketAddr>,
     /// Whether `POST /api/check` of Elastigroup's health check service is answered, there too.
     pub answer_hcs: bool,
+}
+
+/// `[cloudwatch]`: what is told there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudWatch {
+    /// Where metrics are put.
+    pub namespace: String,
+    /// From one time to the next.
+    pub period: Duration,
 }
 
 /// `[history]`.

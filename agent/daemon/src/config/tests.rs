@@ -166,7 +166,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         a.toml:10: `imds.poll`: 1ms is too short; the least is 100ms
         a.toml:11: `imds.endpoint`: `169.254.169.254` is no address; write it as http://HOST[:PORT][/PATH]
         a.toml:13: `socket.group`: must not be empty; leave the key out instead
-        a.toml:14: unknown section `drian`; there are traffic, drain, return, deployment, leave, imds, aws, socket, http, history, log, health"#]]
+        a.toml:14: unknown section `drian`; there are traffic, drain, return, deployment, leave, imds, aws, socket, http, cloudwatch, autoscaling, history, log, health"#]]
     .assert_eq(&complaints(
         r#"
 [traffic]

@@ -4,15 +4,20 @@
 pub mod announce;
 pub mod aws;
 pub mod balancer;
+pub mod cloudwatch;
 pub mod deployments;
 mod failure;
+pub mod group_health;
 mod process;
+mod query;
 pub mod release;
 pub mod scripts;
 pub mod tags;
 
 pub use announce::Announcer;
 pub use balancer::Balancer;
+pub use cloudwatch::CloudWatch;
 pub use deployments::Deployments;
+pub use group_health::GroupHealth;
 pub use release::Release;
 pub use tags::Tags;

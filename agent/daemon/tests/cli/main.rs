@@ -6,6 +6,7 @@ mod config;
 mod hook;
 mod leave;
 mod look;
+mod reload;
 mod run;
 mod stand_in;
 mod status;

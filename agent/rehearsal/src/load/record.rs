@@ -33,6 +33,7 @@ pub(super) struct Record {
     progress: Progress,
     seconds: Vec<Bucket>,
     losses: Vec<Loss>,
+    lost_at: BTreeMap<String, u64>,
 }
 
 /// The requests that were due in one second.
@@ -42,8 +43,8 @@ struct Bucket {
     lost: u64,
     /// Of the served requests, in microseconds.
     latencies: Vec<u32>,
-    /// By target and version.
-    served: BTreeMap<(String, String), u64>,
+    /// Those of each target and version.
+    served: BTreeMap<(String, String), Vec<u32>>,
 }
 
 impl Record {
@@ -62,12 +63,14 @@ impl Record {
             Answer::Served { target, version, .. } => {
                 self.progress.ok += 1;
                 let bucket = self.bucket(due);
-                bucket.latencies.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
-                *bucket.served.entry((target, version)).or_default() += 1;
+                let micros = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
+                bucket.latencies.push(micros);
+                bucket.served.entry((target, version)).or_default().push(micros);
             }
             Answer::Lost { cause, target } => {
                 self.progress.lost += 1;
                 self.bucket(due).lost += 1;
+                *self.lost_at.entry(target.clone()).or_default() += 1;
                 if self.losses.len() < LOSSES_KEPT {
                     self.losses.push(Loss {
                         due_ms: milliseconds(due),
@@ -84,10 +87,10 @@ impl Record {
     pub(super) fn report(&self, lasted: Duration) -> Report {
         let Progress { sent, ok, lost } = self.progress;
         let all = self.seconds.iter().flat_map(|bucket| bucket.latencies.iter().copied());
-        let mut served: BTreeMap<(String, String), u64> = BTreeMap::new();
+        let mut served: BTreeMap<(String, String), Vec<u32>> = BTreeMap::new();
         for bucket in &self.seconds {
-            for (who, requests) in &bucket.served {
-                *served.entry(who.clone()).or_default() += requests;
+            for (who, latencies) in &bucket.served {
+                served.entry(who.clone()).or_default().extend(latencies);
             }
         }
         Report {
@@ -98,6 +101,7 @@ impl Record {
             latency: Latency::of(all.collect()),
             served: list(&served),
             losses: self.losses.clone(),
+            lost_at: self.lost_at.clone(),
             seconds: (0..).zip(&self.seconds).map(|(second, bucket)| bucket.report(second)).collect(),
         }
     }
@@ -124,11 +128,12 @@ impl Bucket {
     }
 }
 
-fn list(served: &BTreeMap<(String, String), u64>) -> Vec<Served> {
-    let served = served.iter().map(|((target, version), requests)| Served {
+fn list(served: &BTreeMap<(String, String), Vec<u32>>) -> Vec<Served> {
+    let served = served.iter().map(|((target, version), latencies)| Served {
         target: target.clone(),
         version: version.clone(),
-        requests: *requests,
+        requests: latencies.len() as u64,
+        latency: Latency::of(latencies.clone()),
     });
     served.collect()
 }

@@ -1,5 +1,6 @@
 //! What a load has shown, in numbers.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -21,6 +22,8 @@ pub struct Report {
     pub served: Vec<Served>,
     /// The first lost requests, in the order in which they ended.
     pub losses: Vec<Loss>,
+    /// How many were lost at each target, as the balancer names it; empty where it had chosen none.
+    pub lost_at: BTreeMap<String, u64>,
     /// One entry for each second of the schedule, without gaps.
     pub seconds: Vec<Second>,
 }
@@ -40,8 +43,8 @@ pub struct Latency {
     pub max_ms: f64,
 }
 
-/// How many requests one version behind one target answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// What one version behind one target answered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Served {
     /// The target as the balancer names it, `127.77.0.1:8080`; empty when answers did not say.
     pub target: String,
@@ -49,6 +52,8 @@ pub struct Served {
     pub version: String,
     /// Requests answered.
     pub requests: u64,
+    /// Of these requests.
+    pub latency: Latency,
 }
 
 /// One lost request.

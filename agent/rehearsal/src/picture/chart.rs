@@ -17,8 +17,8 @@ const BAND: f64 = 22.0;
 const GAP: f64 = 34.0;
 const PLOT: f64 = 110.0;
 
-/// Colours of targets, told apart by lightness, too.
-const TARGETS: [&str; 6] = ["#27568a", "#7fb2e5", "#1a6b2f", "#8fd3a0", "#5b3f8c", "#b9a4dd"];
+/// Colours of instances, told apart by lightness, too.
+const TARGETS: [&str; 6] = ["#5b3f8c", "#7fb2e5", "#444444", "#b9a4dd", "#27708a", "#aaaaaa"];
 const DRAIN: &str = "#d98200";
 const RESTART: &str = "#27568a";
 const BACK: &str = "#1a8a3f";
@@ -38,22 +38,15 @@ struct Drawing<'a> {
     from: f64,
     until: f64,
     instances: Vec<u8>,
-    targets: Vec<String>,
 }
 
 impl<'a> Drawing<'a> {
     fn of(report: &'a Report) -> Self {
         let from = report.load_started.as_secs_f64();
         let until = report.timeline.last().map_or(from, |entry| entry.at.as_secs_f64());
-        let instances: BTreeSet<u8> = report.timeline.iter().filter_map(|entry| entry.instance).collect();
-        let targets: BTreeSet<&str> = report.load.served.iter().map(|served| served.target.as_str()).collect();
-        Self {
-            report,
-            from,
-            until: until.max(from + 1.0),
-            instances: instances.into_iter().collect(),
-            targets: targets.into_iter().map(str::to_owned).collect(),
-        }
+        let mut instances: BTreeSet<u8> = report.timeline.iter().filter_map(|entry| entry.instance).collect();
+        instances.extend(report.targets.keys());
+        Self { report, from, until: until.max(from + 1.0), instances: instances.into_iter().collect() }
     }
 
     fn x(&self, seconds: f64) -> f64 {
@@ -100,7 +93,14 @@ impl<'a> Drawing<'a> {
 
     /// One instance: a line while it is in service, a bar for each phase out of it.
     fn band(&self, out: &mut String, instance: u8, y: f64) -> fmt::Result {
-        writeln!(out, "<text x=\"8\" y=\"{}\">instance {instance}</text>", y + 15.0)?;
+        let colour = colour(instance);
+        writeln!(
+            out,
+            "<rect x=\"8\" y=\"{}\" width=\"8\" height=\"8\" fill=\"{colour}\"/><text x=\"21\" y=\"{}\">instance \
+             {instance}</text>",
+            y + 7.0,
+            y + 15.0
+        )?;
         let (from, until) = (self.x(self.from), self.x(self.until));
         let middle = y + BAND / 2.0;
         writeln!(out, "<line x1=\"{from:.1}\" x2=\"{until:.1}\" y1=\"{middle}\" y2=\"{middle}\" stroke=\"#999\"/>")?;
@@ -155,42 +155,39 @@ impl<'a> Drawing<'a> {
                     Text(what)
                 )
             };
-            for (target, colour) in self.targets.iter().zip(TARGETS.iter().cycle()) {
+            for (instance, target) in &self.report.targets {
                 let served = second.served.iter().filter(|served| served.target == *target);
-                stack(out, served.map(|served| served.requests).sum(), colour, target)?;
+                let count = served.map(|served| served.requests).sum();
+                stack(out, count, colour(*instance), &format!("by instance {instance}"))?;
             }
             stack(out, second.lost, LOST, "lost")?;
         }
         Ok(())
     }
 
-    /// Percentiles of each second, on a logarithmic scale: one slow request must not hide the others.
+    /// What 99 % of each second's requests took at most, by instance; on a logarithmic scale, since one slow request must
+    /// not hide the others.
     fn latency(&self, out: &mut String, y: f64) -> fmt::Result {
         let seconds = &self.report.load.seconds;
         let slowest = seconds.iter().map(|second| second.latency.max_ms).fold(1.0_f64, f64::max);
         let decades = slowest.log10().ceil().max(1.0);
-        axis(out, y, "latency", &format!("{:.0} ms", 10_f64.powf(decades)))?;
-        let height = |ms: f64| y + PLOT - ms.max(0.1).log10().clamp(-1.0, decades).max(0.0) / decades * PLOT;
-        let lines: [(&str, &str, fn(&Second) -> f64); 3] = [
-            ("#27568a", "p50", |second| second.latency.p50_ms),
-            (DRAIN, "p99", |second| second.latency.p99_ms),
-            ("#999", "max", |second| second.latency.max_ms),
-        ];
-        for (colour, word, value) in lines {
+        axis(out, y, "p99", &format!("{:.0} ms", 10_f64.powf(decades)))?;
+        let height = |ms: f64| y + PLOT - ms.max(1.0).log10().min(decades) / decades * PLOT;
+        for (instance, target) in &self.report.targets {
             let mut points = String::new();
-            for second in seconds.iter().filter(|second| second.ok > 0) {
+            for second in seconds {
                 let (left, right) = self.of_second(second);
-                write!(points, "{:.1},{:.1} ", (left + right) / 2.0, height(value(second)))?;
+                let slowest = second.served.iter().filter(|served| served.target == *target);
+                let slowest = slowest
+                    .map(|served| served.latency.p99_ms)
+                    .fold(None, |most: Option<f64>, ms| Some(most.map_or(ms, |most| most.max(ms))));
+                match slowest {
+                    Some(ms) => write!(points, "{:.1},{:.1} ", (left + right) / 2.0, height(ms))?,
+                    // Out of service: the line ends, and another begins.
+                    None => line(out, &std::mem::take(&mut points), *instance)?,
+                }
             }
-            writeln!(
-                out,
-                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"><title>{word}</title></polyline>",
-                points.trim_end()
-            )?;
-        }
-        for (place, (colour, word)) in [("#27568a", "p50"), (DRAIN, "p99"), ("#999", "max")].iter().enumerate() {
-            let x = LEFT + place as f64 * 50.0;
-            writeln!(out, "<text x=\"{x}\" y=\"{}\" fill=\"{colour}\">{word}</text>", y - 6.0)?;
+            line(out, &points, *instance)?;
         }
         Ok(())
     }
@@ -219,6 +216,24 @@ impl<'a> Drawing<'a> {
         let from = self.from + second.second as f64;
         (self.x(from), self.x(from + 1.0))
     }
+}
+
+/// An instance's colour.
+fn colour(instance: u8) -> &'static str {
+    TARGETS.iter().cycle().nth(usize::from(instance).saturating_sub(1)).copied().unwrap_or_default()
+}
+
+fn line(out: &mut String, points: &str, instance: u8) -> fmt::Result {
+    if points.is_empty() {
+        return Ok(());
+    }
+    let colour = colour(instance);
+    writeln!(
+        out,
+        "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"><title>instance \
+         {instance}</title></polyline>",
+        points.trim_end()
+    )
 }
 
 fn axis(out: &mut String, y: f64, word: &str, most: &str) -> fmt::Result {

@@ -58,6 +58,7 @@ fn write(page: &mut String, report: &Report) -> fmt::Result {
         )?;
     }
     page.write_str("</tbody></table>\n")?;
+    instances(page, report)?;
     absences(page, report)?;
     let latency = &load.latency;
     writeln!(
@@ -76,6 +77,29 @@ fn write(page: &mut String, report: &Report) -> fmt::Result {
         )?;
     }
     page.write_str("</tbody></table>\n</main></body></html>\n")
+}
+
+fn instances(page: &mut String, report: &Report) -> fmt::Result {
+    page.write_str(
+        "<h2>By instance</h2>\n<table><thead><tr><th>instance</th><th>version</th><th>requests</th><th>p50</th><th>p99</th>\
+         <th>longest</th><th>lost</th></tr></thead><tbody>",
+    )?;
+    for (instance, target) in &report.targets {
+        let lost = report.load.lost_at.get(target).copied().unwrap_or_default();
+        for served in report.load.served.iter().filter(|served| served.target == *target) {
+            let latency = &served.latency;
+            writeln!(
+                page,
+                "<tr><td>{instance}</td><td>{}</td><td>{}</td><td>{:.1} ms</td><td>{:.1} ms</td><td>{:.1} ms</td><td>{lost}</td></tr>",
+                Text(&served.version),
+                served.requests,
+                latency.p50_ms,
+                latency.p99_ms,
+                latency.max_ms
+            )?;
+        }
+    }
+    page.write_str("</tbody></table>\n")
 }
 
 fn absences(page: &mut String, report: &Report) -> fmt::Result {

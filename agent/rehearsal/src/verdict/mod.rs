@@ -4,6 +4,7 @@ mod invariants;
 mod leaving;
 mod service;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub struct Report {
     pub load_started: Duration,
     /// Why requests were lost, as far as the world can tell.
     pub reasons: Vec<String>,
+    /// Each instance's application, as the load names it.
+    pub targets: BTreeMap<u8, String>,
     /// How each deployment ended.
     pub deployments: Vec<Ended>,
     /// When each instance was out of service, and what for.
@@ -99,6 +102,7 @@ pub(crate) fn judge(evidence: Evidence<'_>) -> Report {
         load: evidence.load,
         load_started: evidence.load_started,
         reasons,
+        targets: evidence.world.seats.iter().map(|seat| (seat.number, seat.application.to_string())).collect(),
         deployments: evidence.deployments,
         findings,
         timeline,

@@ -254,3 +254,6 @@ fn clock(time: WallTime) -> String {
         Err(_) => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

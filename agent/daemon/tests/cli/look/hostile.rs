@@ -79,3 +79,21 @@ fn other_hosts_are_shown_readiness_and_nothing_else() {
         assert_eq!(get(looked.balancers, path).0, 404, "{path}");
     }
 }
+
+#[test]
+fn ten_thousand_questions_leave_the_memory_as_it_is() {
+    let looked = Looked::at();
+    let mut stream = TcpStream::connect(looked.balancers).unwrap();
+    let mut ask = || {
+        stream.write_all(b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut answer = [0; 4096];
+        let length = stream.read(&mut answer).unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+    };
+    (0..500).for_each(|_| ask());
+    let before = looked.metric("process_resident_memory_bytes");
+    (0..10_000).for_each(|_| ask());
+    let after = looked.metric("process_resident_memory_bytes");
+    println!("resident before {:.2} MiB, after {:.2} MiB", before / 1048576.0, after / 1048576.0);
+    assert!(after - before < 256.0 * 1024.0, "from {before} to {after} bytes");
+}

@@ -1,0 +1,100 @@
+//! Tells an Auto Scaling group that this instance is unhealthy, so that the group replaces it; where the operator asked
+//! for it, and only after the application has been unwell for long while nothing here explains it.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_autoscaling::Client;
+use pitcrew_core::ids::InstanceId;
+use pitcrew_core::view::{State, View};
+use pitcrew_core::wire::Failure;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use super::failure::Asked;
+
+/// After a call that failed.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// One who tells.
+pub struct GroupHealth {
+    config: SdkConfig,
+    instance: InstanceId,
+    unwell_for: Duration,
+    client: OnceLock<Client>,
+}
+
+impl GroupHealth {
+    /// Tells of `instance` once it has been unwell for so long.
+    pub fn new(config: SdkConfig, instance: InstanceId, unwell_for: Duration) -> Self {
+        Self { config, instance, unwell_for, client: OnceLock::new() }
+    }
+
+    /// Tells whenever the time has come; and that all is well again, after it was told otherwise.
+    pub async fn run(self, mut shown: watch::Receiver<Option<Arc<View>>>) -> Infallible {
+        let mut since: Option<Instant> = None;
+        let mut told = false;
+        let mut not_before = Instant::now();
+        loop {
+            let unwell = shown.borrow_and_update().as_deref().is_some_and(|view| view.state == State::Unhealthy);
+            let due = match (unwell, told) {
+                (true, false) => Some(*since.get_or_insert_with(Instant::now) + self.unwell_for),
+                (false, true) => Some(Instant::now()),
+                (true, true) => None,
+                (false, false) => {
+                    since = None;
+                    None
+                }
+            };
+            let wait = async {
+                match due {
+                    Some(due) => sleep_until(due.max(not_before)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Ok(()) = shown.changed() => continue,
+                () = wait => {}
+                // Without an engine there is no more to tell.
+                else => std::future::pending().await,
+            }
+            match self.tell(!unwell).await {
+                Ok(()) => {
+                    info!(healthy = !unwell, "the Auto Scaling group was told how this instance is");
+                    told = unwell;
+                    since = None;
+                }
+                Err(failure) => {
+                    warn!("the Auto Scaling group was not told how this instance is: {}", failure.sentence);
+                    not_before = Instant::now() + AGAIN;
+                }
+            }
+        }
+    }
+
+    /// Tells once. Fails with `Denied` where the role lacks `autoscaling:SetInstanceHealth`, and with `Invalid` where the
+    /// instance is in no group.
+    pub async fn tell(&self, healthy: bool) -> Result<(), Failure> {
+        let object = format!("instance `{}`", self.instance);
+        let asked = Asked { permission: "autoscaling:SetInstanceHealth", object: &object, resource: "*" };
+        let client = self.client.get_or_init(|| Client::new(&self.config));
+        let call = client
+            .set_instance_health()
+            .instance_id(self.instance.as_str())
+            .health_status(if healthy { "Healthy" } else { "Unhealthy" })
+            .should_respect_grace_period(true);
+        call.send().await.map(drop).map_err(|error| asked.explain(&error))
+    }
+}
+
+impl fmt::Debug for GroupHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GroupHealth({})", self.instance)
+    }
+}

@@ -1,0 +1,180 @@
+//! Calls of AWS services that speak forms and XML, signed here: the SDK of such a service costs more to build than all the
+//! rest.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_config::SdkConfig;
+use aws_credential_types::provider::ProvideCredentials as _;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_smithy_xml::decode::{Document, ScopedDecoder, XmlDecodeError, try_data};
+use aws_types::service_config::ServiceConfigKey;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use pitcrew_core::wire::Failure;
+use tokio::time::timeout;
+
+use super::aws::Doors;
+use super::failure::Asked;
+use crate::doors::with_causes;
+
+/// For a call, where the configuration does not say.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
+
+/// A service that is called so.
+pub(super) struct Service {
+    /// How the SDK is set up.
+    pub(super) config: SdkConfig,
+    /// Carries and dates the calls.
+    pub(super) doors: Doors,
+    /// As requests are signed for it and as its host is named: `ec2`, `monitoring`.
+    pub(super) name: &'static str,
+    /// As the SDKs name it in their settings: `EC2`, `CloudWatch`.
+    pub(super) id: &'static str,
+    /// `amazonaws.com`, `amazonaws.com.cn` …
+    pub(super) domain: String,
+}
+
+impl Service {
+    /// Posts `form`. Fails as `asked` words it: with `Denied` where the role lacks its permission.
+    pub(super) async fn post(&self, form: String, asked: &Asked<'_>) -> Result<(), Failure> {
+        let patience = self.config.timeout_config().and_then(|timeouts| timeouts.operation_timeout());
+        let patience = patience.unwrap_or(PATIENCE);
+        let request = match timeout(patience, self.signed(form)).await {
+            Ok(Ok(request)) => request,
+            Ok(Err(Unsigned::Credentials(cause))) => return Err(asked.unsigned(&cause)),
+            Ok(Err(Unsigned::Other(why))) => return Err(asked.unanswered(&why)),
+            Err(_) => return Err(asked.unanswered("no credentials in time")),
+        };
+        match self.doors.transport.send(request, patience).await {
+            Ok(answer) if answer.status() == StatusCode::OK => Ok(()),
+            Ok(answer) => {
+                let (code, message) = refusal(&answer);
+                Err(asked.refused(answer.status().as_u16(), &code, &message))
+            }
+            Err(error) => Err(asked.unanswered(&with_causes(&error))),
+        }
+    }
+
+    async fn signed(&self, body: String) -> Result<Request<Bytes>, Unsigned> {
+        let other = |error: &dyn std::error::Error| Unsigned::Other(with_causes(error));
+        let Some(region) = self.config.region() else {
+            return Err(Unsigned::Other("there is no region".to_owned()));
+        };
+        let url = self.endpoint(region.as_ref());
+        let uri: Uri = url.parse().map_err(|_| Unsigned::Other(format!("`{url}` is no address")))?;
+        let Some(host) = uri.authority().map(ToString::to_string) else {
+            return Err(Unsigned::Other(format!("`{url}` names no host")));
+        };
+        let provider = self.config.credentials_provider();
+        let provider =
+            provider.ok_or_else(|| Unsigned::Credentials(CredentialsError::not_loaded("nobody gives any")))?;
+        let identity = provider.provide_credentials().await.map_err(Unsigned::Credentials)?.into();
+
+        let mut request = Request::post(uri)
+            .header(CONTENT_TYPE, FORM)
+            .header(HOST, host)
+            .body(Bytes::from(body))
+            .map_err(|error| other(&error))?;
+        let time: SystemTime = UNIX_EPOCH + Duration::from_millis(self.doors.clock.now().wall.0);
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(region.as_ref())
+            .name(self.name)
+            .time(time)
+            .settings(SigningSettings::default())
+            .build()
+            .map_err(|error| other(&error))?;
+        let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let uri = request.uri().to_string();
+        let signable = SignableRequest::new("POST", uri, headers, SignableBody::Bytes(request.body()));
+        let signing = signable.and_then(|signable| sign(signable, &params.into()));
+        let (instructions, _) = signing.map_err(|error| other(&error))?.into_parts();
+        instructions.apply_to_request_http1x(&mut request);
+        Ok(request)
+    }
+
+    /// As the SDK's clients choose theirs: the setting, `AWS_ENDPOINT_URL_<ID>`, `AWS_ENDPOINT_URL`, else AWS.
+    fn endpoint(&self, region: &str) -> String {
+        let config = &self.config;
+        let of_service = || {
+            let key = ServiceConfigKey::builder().service_id(self.id).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+            config.service_config()?.load_config(key.build().ok()?)
+        };
+        let general = config.endpoint_url().map(str::to_owned);
+        let chosen = match config.get_origin("endpoint_url").is_client_config() {
+            true => general,
+            false => of_service().or(general),
+        };
+        let url = chosen.unwrap_or_else(|| format!("https://{}.{region}.{}", self.name, self.domain));
+        match url.ends_with('/') {
+            true => url,
+            false => url + "/",
+        }
+    }
+}
+
+/// Why a request could not be signed.
+enum Unsigned {
+    Credentials(CredentialsError),
+    Other(String),
+}
+
+/// Code and message of an error; empty where there are none.
+fn refusal(answer: &Response<Bytes>) -> (String, String) {
+    let text = std::str::from_utf8(answer.body()).unwrap_or_default();
+    let mut found = (String::new(), String::new());
+    // What cannot be read to its end has said its code by then, or says none.
+    let _ = read_refusal(text, &mut found);
+    found
+}
+
+/// EC2 writes `<Response><Errors><Error><Code>…</Code><Message>…</Message></Error></Errors>…</Response>`, the others
+/// `<ErrorResponse><Error><Code>…</Code><Message>…</Message></Error>…</ErrorResponse>`.
+fn read_refusal(text: &str, found: &mut (String, String)) -> Result<(), XmlDecodeError> {
+    let mut document = Document::new(text);
+    let mut root = document.root_element()?;
+    while let Some(mut below) = root.next_tag() {
+        if below.start_el().local() == "Error" {
+            read_error(&mut below, found)?;
+        } else {
+            while let Some(mut error) = below.next_tag() {
+                read_error(&mut error, found)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_error(error: &mut ScopedDecoder<'_, '_>, found: &mut (String, String)) -> Result<(), XmlDecodeError> {
+    while let Some(mut fact) = error.next_tag() {
+        match fact.start_el().local() {
+            "Code" if found.0.is_empty() => found.0 = try_data(&mut fact)?.into_owned(),
+            "Message" if found.1.is_empty() => found.1 = try_data(&mut fact)?.into_owned(),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_of_writing_a_refusal_are_read() {
+        let table = [
+            "<Response><Errors><Error><Code>A</Code><Message>b</Message></Error></Errors><RequestID>r</RequestID></Response>",
+            "<ErrorResponse><Error><Type>Sender</Type><Code>A</Code><Message>b</Message></Error></ErrorResponse>",
+        ];
+        for text in table {
+            let answer = Response::new(Bytes::from(text));
+            assert_eq!(refusal(&answer), ("A".to_owned(), "b".to_owned()), "{text}");
+        }
+        assert_eq!(refusal(&Response::new(Bytes::from("no XML"))), Default::default());
+    }
+}

@@ -1,0 +1,159 @@
+//! What AWS services are told about this instance, unasked: by the SDK and by our own signed calls, over a script.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod scripted;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use pitcrew::config::CloudWatch as Settings;
+use pitcrew::doors::TokioClock;
+use pitcrew::effect::{CloudWatch, GroupHealth, aws};
+use pitcrew_core::Core;
+use pitcrew_core::settings::Thresholds;
+use pitcrew_core::time::{Instant, Now, WallTime};
+use pitcrew_core::view::View;
+use pitcrew_core::wire::{Event, FailureKind, OperatorRequest};
+use scripted::{Scripted, answer};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+const START: Now = Now { at: Instant(1_000), wall: WallTime(1_795_392_000_000) };
+
+fn sdk(transport: &Arc<Scripted>) -> (aws_config::SdkConfig, aws::Doors) {
+    let doors = aws::Doors { transport: transport.clone(), clock: Arc::new(TokioClock::starting_at(START)) };
+    let credentials = SharedCredentialsProvider::new(Credentials::new("AKIDEXAMPLE", "secret", None, None, "test"));
+    let config = aws::fixed("eu-central-1", "http://aws.test", Duration::from_secs(5), credentials, &doors);
+    (config, doors)
+}
+
+/// A core with one probe, and what it shows.
+struct Instance {
+    core: Core,
+    view: watch::Sender<Option<Arc<View>>>,
+}
+
+impl Instance {
+    fn new() -> Self {
+        let thresholds = Thresholds { healthy: 1, unhealthy: 1, ..Thresholds::default() };
+        let probes = BTreeMap::from([("app".into(), thresholds)]);
+        let settings = pitcrew_core::settings::Settings { probes, ..Default::default() };
+        Self { core: Core::new(settings, Default::default(), START), view: watch::channel(None).0 }
+    }
+
+    fn hears(&mut self, event: Event) {
+        self.core.step(START, event);
+        self.view.send_replace(Some(Arc::new(self.core.view(START))));
+    }
+
+    fn probe(&mut self, well: bool) {
+        let answer = if well { Ok(()) } else { Err("status 500".to_owned()) };
+        self.hears(Event::ProbeAnswered { probe: "app".into(), answer });
+    }
+}
+
+fn fields(body: &str) -> BTreeMap<String, String> {
+    form_urlencoded::parse(body.as_bytes()).into_owned().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn cloudwatch_is_told_once_a_period() {
+    let transport = Scripted::new(|_| async { answer(200, "<PutMetricDataResponse/>") });
+    let (config, doors) = sdk(&transport);
+    let settings = Settings { namespace: "Pitcrew".into(), period: Duration::from_secs(60) };
+    let mut instance = Instance::new();
+    let cloudwatch = CloudWatch::new(settings, config, doors, "i-0abc".into(), "amazonaws.com");
+    let telling = tokio::spawn(cloudwatch.run(instance.view.subscribe()));
+    sleep(Duration::from_secs(1)).await;
+    assert!(transport.seen().is_empty(), "nothing is known yet");
+    instance.probe(true);
+    sleep(Duration::from_secs(60)).await;
+    instance.probe(false);
+    sleep(Duration::from_secs(60)).await;
+    telling.abort();
+    let seen = transport.seen();
+    assert_eq!(seen.len(), 2);
+    let authorization = seen[0].headers["authorization"].to_str().unwrap();
+    assert!(authorization.contains("/eu-central-1/monitoring/aws4_request"), "{authorization}");
+    let values = |body: &str| -> BTreeMap<String, String> {
+        let fields = fields(body);
+        assert_eq!((fields["Action"].as_str(), fields["Namespace"].as_str()), ("PutMetricData", "Pitcrew"));
+        (1..=6)
+            .map(|number| {
+                let field = |key: &str| fields[&format!("MetricData.member.{number}.{key}")].clone();
+                assert_eq!(field("Dimensions.member.1.Value"), "i-0abc");
+                (field("MetricName"), field("Value"))
+            })
+            .collect()
+    };
+    let (well, unwell) = (values(&seen[0].body), values(&seen[1].body));
+    assert_eq!((well["Ready"].as_str(), well["InService"].as_str(), well["Blind"].as_str()), ("1", "1", "0"));
+    assert_eq!((unwell["Ready"].as_str(), unwell["Healthy"].as_str()), ("0", "0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_cloudwatch_names_the_permission() {
+    let refusal = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>";
+    let transport = Scripted::new(move |_| async move { answer(403, refusal) });
+    let (config, doors) = sdk(&transport);
+    let settings = Settings { namespace: "Pitcrew".into(), period: Duration::from_secs(60) };
+    let mut instance = Instance::new();
+    instance.probe(true);
+    let view = instance.view.borrow().clone().unwrap();
+    let failure =
+        CloudWatch::new(settings, config, doors, "i-0abc".into(), "amazonaws.com").tell(&view).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Denied);
+    assert!(failure.sentence.contains("allow cloudwatch:PutMetricData"), "{}", failure.sentence);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_told_of_what_lasts_and_of_its_end() {
+    let transport = Scripted::new(|_| async {
+        answer(
+            200,
+            "<SetInstanceHealthResponse><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></SetInstanceHealthResponse>",
+        )
+    });
+    let (config, _) = sdk(&transport);
+    let mut instance = Instance::new();
+    let group = GroupHealth::new(config, "i-0abc".into(), Duration::from_secs(600));
+    let telling = tokio::spawn(group.run(instance.view.subscribe()));
+    instance.probe(true);
+    for _ in 0..5 {
+        instance.probe(false);
+        sleep(Duration::from_secs(500)).await;
+        instance.probe(true);
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(transport.seen().is_empty(), "never unwell for long enough");
+    instance.probe(false);
+    instance.hears(Event::OperatorAsked {
+        call: pitcrew_core::ids::CallId(1),
+        request: OperatorRequest::Out { ttl: None, patience: Duration::from_secs(1) },
+    });
+    sleep(Duration::from_secs(1000)).await;
+    assert!(transport.seen().is_empty(), "an operator's hold explains it");
+    instance.hears(Event::OperatorAsked {
+        call: pitcrew_core::ids::CallId(2),
+        request: OperatorRequest::In { patience: Duration::from_secs(1) },
+    });
+    instance.probe(false);
+    sleep(Duration::from_secs(599)).await;
+    assert!(transport.seen().is_empty());
+    let told = timeout(Duration::from_secs(5), async {
+        while transport.seen().is_empty() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    });
+    told.await.expect("the group is told");
+    sleep(Duration::from_secs(5000)).await;
+    instance.probe(true);
+    sleep(Duration::from_secs(1)).await;
+    telling.abort();
+    let said: Vec<_> = transport.seen().iter().map(|seen| fields(&seen.body)["HealthStatus"].clone()).collect();
+    assert_eq!(said, ["Unhealthy", "Healthy"], "once each");
+}
