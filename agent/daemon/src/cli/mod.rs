@@ -1,11 +1,13 @@
 //! The command line: what can be asked, and how each command ends.
 
+mod appspec;
 mod call;
 mod config;
 mod drain_scripts;
 mod history;
 pub(crate) mod hook;
 mod leave;
+mod lint;
 mod operator;
 mod run;
 mod status;
@@ -34,6 +36,14 @@ pub mod exit {
     pub const FAILED: u8 = 1;
     /// The command was used wrongly.
     pub const USAGE: u8 = 64;
+    /// `lint` and the like: the worst that was found is a warning.
+    pub const WARNINGS: u8 = 1;
+    /// `lint` and the like: the worst that was found is an error.
+    pub const ERRORS: u8 = 2;
+    /// What is in the file is not what was asked for.
+    pub const BAD_INPUT: u8 = 65;
+    /// The file cannot be read.
+    pub const NO_INPUT: u8 = 66;
     /// No agent answers.
     pub const UNREACHABLE: u8 = 69;
     /// Only an operator can mend this.
@@ -47,7 +57,8 @@ pub mod exit {
     version,
     max_term_width = 100,
     after_help = "Exit status: 0 done, 1 failed, 64 usage, 69 agent unreachable, 75 timed out, 77 refused because the \
-                  instance is leaving, 78 configuration."
+                  instance is leaving, 78 configuration. `lint` and `appspec` end by what they find: 0 nothing or notes, 1 \
+                  warnings, 2 errors, 65 the wrong kind of file, 66 no such file."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -65,6 +76,9 @@ enum Command {
     Leave(leave::LeaveArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Lint(lint::LintArgs),
+    #[command(subcommand)]
+    Appspec(appspec::AppspecCommand),
     Rehearse(Box<RehearseArgs>),
     UserData(UserDataArgs),
     Bootstrap(BootstrapArgs),
@@ -102,6 +116,8 @@ impl Cli {
             Command::Leave(arguments) => leave::run(arguments),
             Command::DrainScripts(arguments) => drain_scripts::run(arguments),
             Command::Config(command) => config::run(command),
+            Command::Lint(arguments) => lint::run(arguments),
+            Command::Appspec(command) => appspec::run(&command),
             Command::UserData(arguments) => user_data::render(arguments),
             Command::Bootstrap(arguments) => user_data::look(&arguments),
             Command::Rehearse(arguments) => return rehearse(*arguments, &simulated::crew),

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stop at the first surprise")]
 
+mod appspec;
 mod config;
 mod hook;
 mod leave;
+mod lint;
 mod look;
 mod reload;
 mod run;
@@ -56,6 +58,9 @@ fn every_command_teaches_by_an_example() {
         &["leave"],
         &["config", "show"],
         &["config", "check"],
+        &["lint"],
+        &["appspec", "check"],
+        &["appspec", "init"],
     ] {
         let (status, stdout, _) = outcome(&mut pitcrew(&[command, &["--help"]].concat()));
         assert_eq!(status, 0, "{command:?}");

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use pitcrew_lint::bundle::appspec as reader;
+pub use reader::FileExistsBehavior;
 
 use crate::lifecycle::LifecycleEvent;
 
 /// The most that all scripts of one event may take together; also the default of one.
-pub const LONGEST_EVENT: Duration = Duration::from_secs(3600);
+pub const LONGEST_EVENT: Duration = Duration::from_secs(reader::LONGEST_EVENT_S);
 
 /// A parsed and checked `appspec.yml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,25 +23,12 @@ pub struct AppSpec {
 }
 
 /// One entry of `files:`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {
     /// Inside the bundle; `/` is the whole bundle.
     pub source: String,
     /// A directory on the instance.
     pub destination: String,
-}
-
-/// `file_exists_behavior:`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum FileExistsBehavior {
-    /// Install fails.
-    #[default]
-    Disallow,
-    /// The bundle's file wins.
-    Overwrite,
-    /// The instance's file stays.
-    Retain,
 }
 
 /// One script of an event.
@@ -56,64 +44,26 @@ pub struct Script {
     pub sudo: bool,
 }
 
-/// What is wrong with an `appspec.yml`, with the key or the line.
+/// What is wrong with an `appspec.yml`, with the line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct AppSpecError(String);
 
-#[derive(Deserialize)]
-struct Document {
-    version: f64,
-    os: String,
-    #[serde(default)]
-    files: Option<Vec<Mapping>>,
-    #[serde(default)]
-    file_exists_behavior: FileExistsBehavior,
-    #[serde(default)]
-    hooks: Option<BTreeMap<String, Option<Vec<Entry>>>>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    location: String,
-    #[serde(default)]
-    timeout: Option<u64>,
-    #[serde(default)]
-    runas: Option<String>,
-    #[serde(default)]
-    sudo: bool,
-}
-
 impl AppSpec {
-    /// Reads an `appspec.yml`; errors name the key.
+    /// Reads an `appspec.yml`; fails with the first thing in it that CodeDeploy would refuse or not run.
     pub fn parse(text: &str) -> Result<Self, AppSpecError> {
-        let document: Document = serde_saphyr::from_str(text).map_err(|error| AppSpecError(error.to_string()))?;
-        if document.version != 0.0 {
-            return Err(refused(format!(
-                "version is {}, but 0.0 is the only version that CodeDeploy knows",
-                document.version
-            )));
-        }
-        if document.os != "linux" {
-            return Err(refused(format!("os is `{}`, but Pitcrew is for linux", document.os)));
+        let read = reader::AppSpec::read(text);
+        if let Some(flaw) = read.flaws.iter().find(|flaw| flaw.kind.is_fatal()) {
+            return Err(AppSpecError(flaw.to_string()));
         }
         let mut hooks = BTreeMap::new();
-        for (name, entries) in document.hooks.unwrap_or_default() {
-            let event: LifecycleEvent = name.parse().map_err(|error| refused(format!("hooks: {error}")))?;
-            if !event.is_scriptable() {
-                return Err(refused(format!("hooks: CodeDeploy runs no script in {event}")));
-            }
-            let scripts: Vec<_> = entries.unwrap_or_default().into_iter().map(Script::from).collect();
-            let total: Duration = scripts.iter().map(|script| script.timeout).sum();
-            if declared(&scripts) && total > LONGEST_EVENT {
-                return Err(refused(format!(
-                    "hooks: the timeouts of {event} add up to {} s, and one event may take 3600 s",
-                    total.as_secs()
-                )));
-            }
-            hooks.insert(event, scripts);
+        for hook in read.hooks {
+            let event: LifecycleEvent = hook.event.parse().map_err(|error| AppSpecError(format!("hooks: {error}")))?;
+            hooks.insert(event, hook.scripts.into_iter().map(Script::from).collect());
         }
-        Ok(Self { files: document.files.unwrap_or_default(), file_exists: document.file_exists_behavior, hooks })
+        let files = read.files.into_iter();
+        let files = files.map(|reader::Mapping { source, destination, .. }| Mapping { source, destination }).collect();
+        Ok(Self { files, file_exists: read.file_exists, hooks })
     }
 
     /// The scripts of an event, in order.
@@ -122,24 +72,15 @@ impl AppSpec {
     }
 }
 
-/// Whether every script says its timeout: defaults alone are not counted against the sum.
-fn declared(scripts: &[Script]) -> bool {
-    scripts.iter().all(|script| script.timeout != LONGEST_EVENT)
-}
-
-impl From<Entry> for Script {
-    fn from(entry: Entry) -> Self {
+impl From<reader::Script> for Script {
+    fn from(script: reader::Script) -> Self {
         Self {
-            location: entry.location.trim_start_matches('/').to_owned(),
-            timeout: entry.timeout.map_or(LONGEST_EVENT, Duration::from_secs),
-            run_as: entry.runas,
-            sudo: entry.sudo,
+            location: script.location,
+            timeout: script.timeout_s.map_or(LONGEST_EVENT, Duration::from_secs),
+            run_as: script.run_as,
+            sudo: script.sudo,
         }
     }
-}
-
-fn refused(why: String) -> AppSpecError {
-    AppSpecError(why)
 }
 
 #[cfg(test)]
@@ -164,16 +105,16 @@ mod tests {
     #[test]
     fn what_codedeploy_would_refuse_is_refused_with_the_reason() {
         let cases = [
-            ("version: 0.1\nos: linux\n", "only version"),
+            ("version: 0.1\nos: linux\n", "the only one"),
             ("version: 0.0\nos: windows\n", "for linux"),
-            ("os: linux\n", "version"),
+            ("os: linux\n", "no version"),
             ("version: 0.0\nos: linux\nhooks:\n  AfterLunch:\n    - location: a\n", "`AfterLunch`"),
             ("version: 0.0\nos: linux\nhooks:\n  Install:\n    - location: a\n", "no script in Install"),
             (
                 "version: 0.0\nos: linux\nhooks:\n  BeforeInstall:\n    - {location: a, timeout: 3000}\n    - {location: b, timeout: 700}\n",
                 "3700 s",
             ),
-            ("version: 0.0\nos: linux\nfiles: {\n", "line 3"),
+            ("version: 0.0\nos: linux\nfiles: {\n", "line 3: This is no YAML"),
         ];
         for (text, expected) in cases {
             let error = AppSpec::parse(text).unwrap_err().to_string();

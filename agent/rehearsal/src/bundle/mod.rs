@@ -190,7 +190,7 @@ impl Bundle {
 
     /// Whether the script at `location` calls `pitcrew hook`.
     pub fn is_shim(&self, location: &str) -> bool {
-        reading::is_shim(&self.text(location))
+        pitcrew_lint::bundle::is_shim(&self.text(location))
     }
 
     /// A file by its path in the bundle.

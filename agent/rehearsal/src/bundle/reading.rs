@@ -42,17 +42,6 @@ pub fn read_script(text: &str) -> Result<Vec<Step>, UnplayableLine> {
     Ok(steps)
 }
 
-/// Whether a script calls `pitcrew hook` on any line that is not a comment.
-pub(super) fn is_shim(text: &str) -> bool {
-    text.lines().any(|line| {
-        let words = words(line);
-        words.windows(2).any(|pair| {
-            let program = pair[0].rsplit('/').next().unwrap_or(pair[0]);
-            program == "pitcrew" && pair[1] == "hook"
-        })
-    })
-}
-
 fn words(line: &str) -> Vec<&str> {
     let code = if line.trim_start().starts_with('#') { "" } else { line.split(" #").next().unwrap_or(line) };
     let mut words: Vec<_> = code.split_whitespace().collect();
@@ -65,13 +54,6 @@ fn words(line: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_shim_is_known_by_its_call_and_not_by_a_comment() {
-        assert!(is_shim("#!/bin/sh\nexec pitcrew hook\n"));
-        assert!(is_shim("/usr/bin/pitcrew hook --event BeforeInstall\n"));
-        assert!(!is_shim("# pitcrew hook comes first\nsystemctl stop app\n"));
-    }
 
     #[test]
     fn a_simple_script_is_read_step_by_step() {
