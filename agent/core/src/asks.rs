@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::elastigroup::Topic;
 use crate::ids::{DeploymentGroup, DeploymentId, TargetGroupArn};
 use crate::time::{Instant, millis};
 use crate::wire::{Failure, FailureKind};
@@ -19,6 +20,7 @@ pub(crate) enum Ask {
     Scripts,
     RemoveTags,
     Release,
+    Elastigroup(Topic),
 }
 
 /// How each ask stands, and when the next one is due.
@@ -128,6 +130,11 @@ impl Asks {
 
     pub(crate) fn forget(&mut self, ask: &Ask) {
         self.standing.remove(ask);
+    }
+
+    /// A time between half of `wait` and all of it, so that a fleet does not march in step.
+    pub(crate) fn spread(&mut self, wait: Duration) -> Duration {
+        self.jitter.spread(wait)
     }
 
     /// Asks to be stepped again by `instant`.

@@ -209,7 +209,7 @@ impl Core {
             return self.judge_hook_of_leaving_instance(now, call, hook);
         }
         let judged = match self.memory.leases.get(&hook.deployment).map(|lease| lease.owner) {
-            Some(Owner::Pitcrew) => self.judge_pitcrew(now, call, hook),
+            Some(Owner::Pitcrew | Owner::Elastigroup) => self.judge_pitcrew(now, call, hook),
             Some(Owner::CodeDeploy) => self.judge_codedeploy(now, call, hook, actions),
             None => match self.late_answer(hook) {
                 Some(answer) => Judged::Answer(answer, Consequence::None),

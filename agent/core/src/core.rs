@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::asks::{Ask, Asks};
 use crate::calls::Call;
+use crate::elastigroup::Watched;
 use crate::groups::Groups;
 use crate::health::Health;
 use crate::ids::{CallId, TargetGroupArn};
@@ -37,6 +38,8 @@ pub struct Core {
     /// Last words that were taken in this run.
     pub(crate) said: BTreeSet<Ask>,
     pub(crate) scripts_ended: bool,
+    /// What Elastigroup said in this run.
+    pub(crate) watched: Watched,
 }
 
 impl Core {
@@ -61,6 +64,7 @@ impl Core {
             blind: None,
             said: BTreeSet::new(),
             scripts_ended: false,
+            watched: Watched::default(),
         }
     }
 
@@ -81,6 +85,7 @@ impl Core {
             }
         }
         self.reconcile(now, &self.wanted.clone(), &mut actions);
+        self.mind_elastigroup(now, &mut actions);
         self.advance_leaving(now, &mut actions);
         // Whoever waits for the end hears of it with the end.
         while self.has_left() && self.answer_calls(now, &mut actions) {}
@@ -140,6 +145,7 @@ impl Core {
             Event::DrainScriptsEnded { answer } => self.scripts_ended(now.at, answer),
             Event::TagsRemoved { answer } => self.last_word_said(now.at, Ask::RemoveTags, answer),
             Event::Released { answer } => self.last_word_said(now.at, Ask::Release, answer),
+            Event::ElastigroupReplied { order, answer } => self.elastigroup_replied(now, &order, answer, actions),
         }
     }
 

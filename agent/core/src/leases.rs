@@ -14,7 +14,7 @@ impl Core {
         if let Some(lease) = self.memory.leases.get_mut(&hook.deployment) {
             lease.heard = now.at;
             lease.last_event = hook.event;
-            lease.holds_traffic |= lease.owner == Owner::Pitcrew && leaves_traffic(hook);
+            lease.holds_traffic |= lease.owner.is_here() && leaves_traffic(hook);
             return Some(lease.owner);
         }
         let certain = hook.event.needs_traffic_control().then_some(Owner::CodeDeploy);
@@ -27,7 +27,7 @@ impl Core {
         let lease = Lease {
             group: hook.group.clone(),
             owner,
-            holds_traffic: owner == Owner::Pitcrew && leaves_traffic(hook),
+            holds_traffic: owner.is_here() && leaves_traffic(hook),
             opened: now,
             heard: now.at,
             last_event: hook.event,
@@ -108,7 +108,8 @@ impl Core {
     pub(crate) fn blocked_by_codedeploy(&self) -> Option<&DeploymentId> {
         use crate::lifecycle::LifecycleEvent as E;
         let blocks = |lease: &Lease| match (lease.owner, lease.last_event) {
-            (Owner::Pitcrew, _) | (Owner::CodeDeploy, E::BeforeAllowTraffic | E::AfterAllowTraffic) => false,
+            (Owner::Pitcrew | Owner::Elastigroup, _)
+            | (Owner::CodeDeploy, E::BeforeAllowTraffic | E::AfterAllowTraffic) => false,
             (
                 Owner::CodeDeploy,
                 E::BeforeBlockTraffic

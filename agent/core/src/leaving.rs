@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::asks::Ask;
 use crate::core::Core;
+use crate::elastigroup::{Order, Signal, Topic};
 use crate::memory::Memory;
 use crate::notice::{Notice, NoticeKind};
 use crate::settings::{OnAdvice, Settings};
@@ -184,14 +185,18 @@ impl Core {
     /// Others drain every registration of this instance, nothing of it was taken out here, and no deployment explains
     /// it. Nothing is known of the end then; where the settings say so, that is notice enough.
     pub(crate) fn notice_foreign_drain(&mut self, now: Now, actions: &mut Vec<Action>) {
-        self.drained_by_others = self.settings.on_foreign_drain != OnAdvice::Ignore
-            && self.wanted.is_in()
-            && self.memory.leases.is_empty()
-            && self.memory.taken_out.is_empty()
-            && self.groups.is_draining_everywhere();
+        self.drained_by_others = self.settings.on_foreign_drain != OnAdvice::Ignore && self.is_drained_by_others();
         if self.drained_by_others && self.settings.on_foreign_drain == OnAdvice::Drain {
             self.notice_seen(now, Notice { kind: NoticeKind::Elastigroup, time: None }, actions);
         }
+    }
+
+    /// Whether others drain every registration, and nothing that is known here explains it.
+    pub(crate) fn is_drained_by_others(&self) -> bool {
+        self.wanted.is_in()
+            && self.memory.leases.is_empty()
+            && self.memory.taken_out.is_empty()
+            && self.groups.is_draining_everywhere()
     }
 
     pub(crate) fn notice_withdrawn(&mut self, notice: &Notice) {
@@ -214,7 +219,7 @@ impl Core {
         self.memory.leaving = None;
         self.scripts_ended = false;
         self.said.clear();
-        for ask in [Ask::Scripts, Ask::RemoveTags, Ask::Release] {
+        for ask in [Ask::Scripts, Ask::RemoveTags, Ask::Release, Ask::Elastigroup(Topic::Shutdown)] {
             self.asks.forget(&ask);
         }
     }
@@ -229,12 +234,7 @@ impl Core {
                     let ask = self.settings.remove_tags.then_some((Ask::RemoveTags, Action::RemoveTags));
                     self.last_word(now.at, &leaving, ask, actions)
                 }
-                Stage::Release => self.last_word(
-                    now.at,
-                    &leaving,
-                    Some((Ask::Release, Action::Release { why: leaving.released_from() })),
-                    actions,
-                ),
+                Stage::Release => self.last_word(now.at, &leaving, self.release_word(&leaving), actions),
                 Stage::Done => return,
             };
             if !over {
@@ -294,6 +294,18 @@ impl Core {
             });
         }
         false
+    }
+
+    /// How whoever waits for this instance is told that it may go.
+    fn release_word(&self, leaving: &Leaving) -> Option<(Ask, Action)> {
+        let detached = leaving.notices.iter().any(|notice| notice.kind == NoticeKind::Elastigroup);
+        if detached && self.settings.elastigroup.is_some() {
+            // Where the group does not declare the signal, its draining timeout rules whatever is said.
+            let declares = self.watched.declared.is_none_or(|declared| declared.shutdown_timeout.is_some());
+            let signal = Action::Elastigroup(Order::Signal(Signal::ReadyToShutdown));
+            return declares.then_some((Ask::Elastigroup(Topic::Shutdown), signal));
+        }
+        Some((Ask::Release, Action::Release { why: leaving.released_from() }))
     }
 
     /// A short call that is tried until it works, cannot work, or the time is over.
@@ -389,7 +401,7 @@ fn ends_the_instance(settings: &Settings, kind: NoticeKind) -> bool {
 }
 
 /// By when all must be done: the notice's own time; else the budget.
-fn deadline(settings: &Settings, now: Now, notice: &Notice) -> Instant {
+pub(crate) fn deadline(settings: &Settings, now: Now, notice: &Notice) -> Instant {
     let given = notice.time.map(|time| time.remaining(now.wall));
     let left = match (notice.kind, given) {
         // Freezing begins with the notice: what is short may still be done.

@@ -12,6 +12,7 @@ mod health;
 mod leases;
 mod targets;
 
+pub mod elastigroup;
 pub mod ids;
 pub mod leaving;
 pub mod lifecycle;

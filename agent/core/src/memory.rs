@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::elastigroup::Kept;
 use crate::ids::{DeploymentGroup, DeploymentId, TargetGroupArn};
 use crate::leaving::Leaving;
 use crate::lifecycle::LifecycleEvent;
@@ -26,6 +27,8 @@ pub struct Memory {
     pub hold: Option<Hold>,
     /// Where traffic was taken from, and is to be given back; independent of any deployment.
     pub taken_out: BTreeMap<TargetGroupArn, TakenOut>,
+    /// What was taken from Elastigroup, and what it was told.
+    pub elastigroup: Kept,
     /// Set once the instance is leaving; nothing here unsets it but a withdrawn notice.
     pub leaving: Option<Leaving>,
 }
@@ -255,6 +258,7 @@ impl Memory {
             taken.targets.iter_mut().for_each(|(_, at)| shift(at));
             shift(&mut taken.settles_at);
         }
+        self.elastigroup.shift(shift);
         self.leaving = None;
     }
 }

@@ -44,6 +44,8 @@ pub struct Settings {
     pub remove_tags: bool,
     /// Whether an instance that cannot hear notices tells balancers that it is not ready.
     pub unready_when_blind: bool,
+    /// `None`: there is no token, and Elastigroup is not spoken to.
+    pub elastigroup: Option<crate::elastigroup::Settings>,
     /// How many answers in a row change a probe's mind.
     pub probes: BTreeMap<ProbeName, Thresholds>,
     /// Seeds the jitter of repeated calls, so that a fleet spreads and a test repeats.
@@ -120,6 +122,7 @@ impl Default for Settings {
             hibernate_budget: Duration::from_secs(10),
             remove_tags: false,
             unready_when_blind: false,
+            elastigroup: None,
             probes: BTreeMap::new(),
             seed: 0,
         }

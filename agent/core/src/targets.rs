@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::asks::Ask;
 use crate::core::Core;
+use crate::elastigroup::Topic;
 use crate::ids::TargetGroupArn;
 use crate::memory::{Change, TakenOut};
 use crate::standing::{Standing, is_back};
@@ -84,11 +85,7 @@ impl Core {
         };
         let (registered, out): (Vec<Target>, Vec<Target>) = self.own(group).into_iter().partition(is_in);
         let draining: BTreeSet<u16> = out.iter().map(|target| target.port).collect();
-        let spared = self.settings.keep_last_healthy
-            && wanted.is_out_for_deployments_only()
-            && observed.peers > 0
-            && observed.healthy_peers == 0
-            && observed.own.values().any(|state| *state == TargetState::Healthy);
+        let spared = self.spares(observed, wanted);
         let alone = observed.peers == 0 && !registered.is_empty();
         let seen = self.groups.seen.entry(group.clone()).or_default();
         seen.spared = spared;
@@ -115,7 +112,20 @@ impl Core {
         }
     }
 
+    /// Whether this instance holds the last healthy target of a group, and only a deployment wants it out.
+    pub(crate) fn spares(&self, observed: &Observation, wanted: &Traffic) -> bool {
+        self.settings.keep_last_healthy
+            && wanted.is_out_for_deployments_only()
+            && observed.peers > 0
+            && observed.healthy_peers == 0
+            && observed.own.values().any(|state| *state == TargetState::Healthy)
+    }
+
     fn deregister(&mut self, now: Instant, group: &TargetGroupArn, targets: Vec<Target>, actions: &mut Vec<Action>) {
+        if self.enter_standby(now, actions) {
+            self.look(now, group, LOOK_SOON, actions);
+            return;
+        }
         let ask = Ask::Change(group.clone());
         // What has failed is waited for as failures are. What was answered and is not seen may only be seen late, but
         // where somebody has put a leaving instance back there is no time to wonder.
@@ -167,7 +177,7 @@ impl Core {
     }
 
     fn register(&mut self, now: Instant, group: &TargetGroupArn, targets: Vec<Target>, actions: &mut Vec<Action>) {
-        if !self.asks.due(&Ask::Change(group.clone()), now, CHANGE_AGAIN) {
+        if self.standby_gives_back(now) || !self.asks.due(&Ask::Change(group.clone()), now, CHANGE_AGAIN) {
             self.look(now, group, LOOK_SOON, actions);
             return;
         }
@@ -302,6 +312,7 @@ impl Core {
             self.asks.afresh(&Ask::Change(group));
         }
         self.asks.afresh(&Ask::Discover);
+        self.asks.afresh(&Ask::Elastigroup(Topic::Standby));
     }
 
     pub(crate) fn known_groups(&self) -> BTreeSet<TargetGroupArn> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::core::Core;
+use crate::elastigroup::ElastigroupView;
 use crate::ids::{DeploymentGroup, DeploymentId, ProbeName, TargetGroupArn};
 use crate::leaving::Stage;
 use crate::lifecycle::LifecycleEvent;
@@ -48,6 +49,9 @@ pub struct View {
     /// How far leaving has come.
     #[serde(default)]
     pub leaving_stage: Option<Stage>,
+    /// How it stands with its Elastigroup; `None`: there is no token for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elastigroup: Option<ElastigroupView>,
     /// Advice that stands: the risk of an interruption is elevated.
     pub at_risk: Option<Notice>,
     /// Since when the metadata service has not answered, so that a notice may stand there unheard.
@@ -179,6 +183,7 @@ impl Core {
             notices: self.memory.leaving.as_ref().map(|leaving| leaving.notices.clone()).unwrap_or_default(),
             leaving_in_ms: self.memory.leaving.as_ref().map(|leaving| ms(leaving.deadline.remaining(now.at))),
             leaving_stage: self.memory.leaving.as_ref().map(|leaving| leaving.stage),
+            elastigroup: self.elastigroup_view(now),
             at_risk: self.advice.clone(),
             blind_since: self.blind.as_ref().map(|(since, _)| since.wall),
             targets: self.targets(now),

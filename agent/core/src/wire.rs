@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::elastigroup::{Order, Reply};
 use crate::ids::{CallId, DeploymentGroup, DeploymentId, ProbeName, TargetGroupArn};
 use crate::lifecycle::LifecycleEvent;
 use crate::notice::{Notice, NoticeKind};
@@ -128,6 +129,13 @@ pub enum Event {
         /// Whether all who wait were told.
         answer: Result<(), Failure>,
     },
+    /// Answer to [`Action::Elastigroup`].
+    ElastigroupReplied {
+        /// What was asked.
+        order: Order,
+        /// What came of it.
+        answer: Result<Reply, Failure>,
+    },
 }
 
 /// Something to do outside. Imperative; every one but `Reply`, `Progress` and `Announce` is answered by exactly one
@@ -200,6 +208,8 @@ pub enum Action {
         /// Why the instance leaves, where somebody waits for it: who.
         why: NoticeKind,
     },
+    /// Ask something of Elastigroup.
+    Elastigroup(Order),
     /// Tell the operator's webhook.
     Announce {
         /// At which turn.
@@ -271,6 +281,18 @@ pub enum Owner {
     Pitcrew,
     /// CodeDeploy itself, by its BlockTraffic and AllowTraffic events.
     CodeDeploy,
+    /// This agent, by Elastigroup's standby.
+    Elastigroup,
+}
+
+impl Owner {
+    /// Whether this agent moves traffic, by itself or by others, on behalf of the deployment.
+    pub fn is_here(self) -> bool {
+        match self {
+            Owner::Pitcrew | Owner::Elastigroup => true,
+            Owner::CodeDeploy => false,
+        }
+    }
 }
 
 /// How a deployment stands on this instance.

@@ -18,12 +18,14 @@ mod deployment;
 #[path = "model/fingerprint.rs"]
 mod fingerprint;
 #[path = "worlds/invariant.rs"]
+#[allow(dead_code, reason = "the seeded worlds use the rest")]
 mod invariant;
 #[path = "model/laws.rs"]
 mod laws;
 #[path = "model/outside.rs"]
 mod outside;
 #[path = "worlds/sabotage.rs"]
+#[allow(dead_code, reason = "the seeded worlds use the rest")]
 mod sabotage;
 #[path = "model/scene.rs"]
 mod scene;

@@ -9,6 +9,8 @@ mod stage;
 mod deployments;
 #[path = "situations/draining.rs"]
 mod draining;
+#[path = "situations/elastigroup.rs"]
+mod elastigroup;
 #[path = "situations/leaving.rs"]
 mod leaving;
 #[path = "situations/operator.rs"]

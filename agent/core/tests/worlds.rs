@@ -7,6 +7,8 @@
 mod balancer;
 #[path = "worlds/codedeploy.rs"]
 mod codedeploy;
+#[path = "worlds/elastigroup.rs"]
+mod elastigroup;
 #[path = "worlds/invariant.rs"]
 mod invariant;
 #[path = "worlds/invariants.rs"]
@@ -66,6 +68,9 @@ fn every_planted_fault_is_found() {
         (Sabotage::MovesForCodeDeploy, Invariant::OneOwner),
         (Sabotage::AnswersTwice, Invariant::OneAnswerInTime),
         (Sabotage::NeverAnswers, Invariant::OneAnswerInTime),
+        (Sabotage::StaysInStandby, Invariant::ProtectionsEnd),
+        (Sabotage::LocksForGood, Invariant::ProtectionsEnd),
+        (Sabotage::LocksTooShort, Invariant::ProtectionsEnd),
         (Sabotage::ActsWhenTheTimeIsOver, Invariant::WithinTheDeadline),
         (Sabotage::TakesTheLastHealthyOut, Invariant::LastHealthySpared),
         (Sabotage::AnswersBeforeAllHasDrained, Invariant::DrainedBeforeDone),

@@ -20,7 +20,9 @@ use crate::config::Settings;
 use crate::doors::{Clock, Connections, Credentials, Transport};
 use crate::effect::scripts::DrainScripts;
 use crate::effect::tags::Owner;
-use crate::effect::{Announcer, Balancer, CloudWatch, Deployments, GroupHealth, Release, Tags, aws};
+use crate::effect::{
+    Announcer, Balancer, CloudWatch, Deployments, Elastigroup, GroupHealth, Release, Tags, aws, elastigroup,
+};
 use crate::engine::{Engine, Hands, Input, Keeper, OnStop};
 use crate::history::History;
 use crate::intake::imds::{Calendar, Endpoint, Identity, Imds, NoticePoller};
@@ -131,12 +133,26 @@ pub async fn run<L: Listener>(
             aws::fixed(&identity.region, endpoint_url, settings.aws.timeout, credentials, &sdk_doors)
         }
     };
+    let tags = Arc::new(Tags::new(sdk.clone(), sdk_doors.clone(), identity.instance.clone(), &Owner::of(&identity)));
+    let elastigroup = Elastigroup::new(
+        &settings.elastigroup,
+        identity.instance.clone(),
+        elastigroup::Doors {
+            transport: transport.clone(),
+            credentials: doors.credentials.clone(),
+            sdk: sdk.clone(),
+            imds: imds.clone(),
+            tags: tags.clone(),
+            seed: doors.seed,
+        },
+    );
     let hands = Hands {
         balancer: Balancer::new(sdk.clone(), identity.instance.clone(), identity.private_address.clone()),
         deployments: Deployments::new(sdk.clone(), identity.instance.clone()),
         connections: doors.connections,
         scripts: doors.scripts,
-        tags: Tags::new(sdk.clone(), sdk_doors.clone(), identity.instance.clone(), &Owner::of(&identity)),
+        tags,
+        elastigroup,
         release: Release::new(sdk.clone(), identity.instance.clone(), settings.leave.lifecycle_hook.clone()),
         announcer: Announcer {
             webhook: settings.leave.webhook.clone(),

@@ -49,6 +49,8 @@ pub enum Action {
     AutoScaling,
     /// Its operating system shuts down: the agent is told to stop, and has `notice` for it.
     Shutdown,
+    /// Its Elastigroup detaches it, and holds it for `notice` or until it says that it may go.
+    Elastigroup,
 }
 
 impl Action {
@@ -72,6 +74,7 @@ impl Action {
             Self::Scheduled => "scheduled",
             Self::AutoScaling => "asg",
             Self::Shutdown => "shutdown",
+            Self::Elastigroup => "elastigroup",
         }
     }
 
@@ -79,16 +82,20 @@ impl Action {
     pub fn takes_away(self) -> bool {
         match self {
             Self::Rebalance => false,
-            Self::Terminate | Self::Stop | Self::Hibernate | Self::Scheduled | Self::AutoScaling | Self::Shutdown => {
-                true
-            }
+            Self::Terminate
+            | Self::Stop
+            | Self::Hibernate
+            | Self::Scheduled
+            | Self::AutoScaling
+            | Self::Shutdown
+            | Self::Elastigroup => true,
         }
     }
 
     /// The least notice that an agent can hear and act on: it asks for scheduled events every 30 seconds.
     pub fn shortest_notice(self) -> Duration {
         match self {
-            Self::Scheduled => Duration::from_secs(60),
+            Self::Scheduled | Self::Elastigroup => Duration::from_secs(60),
             Self::AutoScaling => Duration::from_secs(10),
             Self::Terminate | Self::Stop | Self::Hibernate | Self::Rebalance | Self::Shutdown => Duration::from_secs(5),
         }

@@ -90,6 +90,7 @@ impl World {
             | Action::ObserveGroup { .. }
             | Action::CountConnections { .. }
             | Action::Progress { .. }
+            | Action::Elastigroup(_)
             | Action::Announce { .. } => Ok(()),
         }
     }

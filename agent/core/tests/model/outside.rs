@@ -21,7 +21,8 @@ impl World {
                     self.hook_answered(deployment, event, answer.verdict);
                 }
             }
-            Action::Progress { .. } | Action::Announce { .. } => {}
+            // No token here: Elastigroup is not spoken to.
+            Action::Progress { .. } | Action::Announce { .. } | Action::Elastigroup(_) => {}
             Action::LearnOwner { .. }
             | Action::LearnDeployment { .. }
             | Action::DiscoverGroups
@@ -80,7 +81,9 @@ impl World {
             Action::RunDrainScripts { .. } => Event::DrainScriptsEnded { answer: Ok(()) },
             Action::RemoveTags => Event::TagsRemoved { answer: Ok(()) },
             Action::Release { .. } => Event::Released { answer: Ok(()) },
-            Action::Reply { .. } | Action::Progress { .. } | Action::Announce { .. } => return None,
+            Action::Reply { .. } | Action::Progress { .. } | Action::Announce { .. } | Action::Elastigroup(_) => {
+                return None;
+            }
         })
     }
 
@@ -126,6 +129,7 @@ pub(crate) fn failed(action: Action, kind: FailureKind) -> Event {
         Action::RunDrainScripts { .. } => Event::DrainScriptsEnded { answer: Err(failure) },
         Action::RemoveTags => Event::TagsRemoved { answer: Err(failure) },
         Action::Release { .. } => Event::Released { answer: Err(failure) },
+        Action::Elastigroup(order) => Event::ElastigroupReplied { order, answer: Err(failure) },
         Action::Reply { .. } | Action::Progress { .. } | Action::Announce { .. } => Event::TimerElapsed,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pitcrew_core::Core;
+use pitcrew_core::elastigroup::{Declared, Life, Order, Receipt, Reply};
 use pitcrew_core::ids::{CallId, DeploymentGroup, DeploymentId, TargetGroupArn};
 use pitcrew_core::lifecycle::LifecycleEvent;
 use pitcrew_core::memory::Memory;
@@ -42,6 +43,7 @@ pub(crate) enum Api {
     DrainScripts,
     RemoveTags,
     Release,
+    Elastigroup,
 }
 
 /// How a call goes wrong.
@@ -96,6 +98,9 @@ pub(crate) struct Stage {
     pub(crate) deployments: BTreeMap<DeploymentId, DeploymentState>,
     pub(crate) actions: Vec<(u64, Action)>,
     pub(crate) announced: Vec<String>,
+    /// What Elastigroup says of this instance, and its group of itself.
+    pub(crate) life: Life,
+    pub(crate) declared: Declared,
     /// CodeDeploy does not answer, until [`Stage::speak_up`].
     pub(crate) silent: bool,
     unanswered: Vec<Event>,
@@ -132,6 +137,8 @@ impl Stage {
             deployments: BTreeMap::new(),
             actions: Vec::new(),
             announced: Vec::new(),
+            life: Life::Active,
+            declared: Declared::default(),
             silent: false,
             unanswered: Vec::new(),
             stale: BTreeMap::new(),
@@ -433,6 +440,10 @@ impl Stage {
                 let answer = self.attempt(Api::Release);
                 self.deliver(Event::Released { answer });
             }
+            Action::Elastigroup(order) => {
+                let answer = self.elastigroup_replies(&order);
+                self.deliver(Event::ElastigroupReplied { order, answer });
+            }
             Action::Announce { sentence, .. } => self.announced.push(sentence),
             Action::Deregister { group, targets } => {
                 let (after, answer) = self.attempt_change(Api::Deregister, &group, targets);
@@ -443,6 +454,33 @@ impl Stage {
                 self.schedule(after, Due::Deliver(Event::Registered { group, answer }));
             }
         }
+    }
+
+    fn elastigroup_replies(&mut self, order: &Order) -> Result<Reply, Failure> {
+        self.attempt(Api::Elastigroup)?;
+        let all = |stage: &Self| stage.groups.keys().cloned().collect::<Vec<_>>();
+        match order {
+            Order::ReadGroup => return Ok(Reply::Group(self.declared)),
+            Order::Look => return Ok(Reply::Seen { life: self.life.clone(), load: None }),
+            Order::Signal(_) => return Ok(Reply::Signalled(Receipt::default())),
+            Order::EnterStandby | Order::ExitStandby => {
+                for group in all(self) {
+                    let targets = self.groups[&group].registrations.keys().cloned().collect();
+                    self.change(&group, targets, *order == Order::ExitStandby);
+                }
+            }
+            Order::Lock { .. } | Order::Unlock | Order::Suspend { .. } | Order::Resume { .. } => {}
+        }
+        Ok(Reply::Done)
+    }
+
+    /// What Elastigroup was asked for, without the questions.
+    pub(crate) fn orders(&self) -> Vec<Order> {
+        let orders = self.actions.iter().filter_map(|(_, action)| match action {
+            Action::Elastigroup(order) if !matches!(order, Order::Look | Order::ReadGroup) => Some(order.clone()),
+            _ => None,
+        });
+        orders.collect()
     }
 
     fn deliver(&mut self, event: Event) {

@@ -14,6 +14,8 @@ pub(crate) enum Invariant {
     OneOwner,
     /// 5: a call gets exactly one answer, and in time.
     OneAnswerInTime,
+    /// 6: what was taken from Elastigroup is given back, or ends by itself.
+    ProtectionsEnd,
     /// 7: nothing is started once the time is over.
     WithinTheDeadline,
     /// 8: the last healthy target is spared.

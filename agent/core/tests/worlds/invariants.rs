@@ -44,7 +44,7 @@ impl World<'_> {
         })?;
         for (id, lease) in &self.memory.leases {
             let owner = self.deployments[deployment(id.as_str())].owner;
-            let right = lease.owner == owner && (owner == Owner::Pitcrew || !lease.holds_traffic);
+            let right = lease.owner == owner && (owner.is_here() || !lease.holds_traffic);
             self.hold(Invariant::OneOwner, right, || format!("{id} belongs to {owner:?}, not as {lease:?}"))?;
         }
         Ok(())
@@ -77,6 +77,7 @@ impl World<'_> {
                 });
                 self.hold(Invariant::LastHealthySpared, !last, || format!("{action:?}"))
             }
+            Action::Elastigroup(order) => self.check_order(order),
             Action::RunDrainScripts { .. } | Action::RemoveTags | Action::Release { .. } => {
                 let now = self.now().at;
                 let in_time = memory.leaving.as_ref().is_some_and(|leaving| now < leaving.deadline);
@@ -89,7 +90,7 @@ impl World<'_> {
                 match caller {
                     Some(Caller { hook: Some((n, E::ApplicationStop | E::BeforeInstall)), .. })
                         if answer.verdict == Verdict::Done
-                            && self.deployments[n].owner == Owner::Pitcrew
+                            && self.deployments[n].owner != Owner::CodeDeploy
                             && memory.leaving.is_none() =>
                     {
                         self.check_drained()
@@ -148,6 +149,7 @@ impl World<'_> {
         })?;
         self.hold(Invariant::NothingStranded, memory.leases.is_empty(), || format!("open: {:?}", memory.leases))?;
         let stays_out = memory.leaving.is_some() || memory.hold.is_some();
+        self.check_protections(stays_out)?;
         self.hold(Invariant::NothingStranded, stays_out || memory.taken_out.is_empty(), || {
             format!("not given back: {:?}", memory.taken_out)
         })?;

@@ -41,6 +41,7 @@ impl World<'_> {
             Action::ObserveGroup { .. } => Api::Observe,
             Action::Deregister { .. } | Action::Register { .. } => Api::Change,
             Action::RunDrainScripts { .. } | Action::RemoveTags | Action::Release { .. } => Api::LastWords,
+            Action::Elastigroup(_) => Api::Elastigroup,
         };
         let t = self.t;
         let fault = self.scenario.faults.iter().find(|fault| {
@@ -114,6 +115,10 @@ impl World<'_> {
             Action::RunDrainScripts { .. } => Event::DrainScriptsEnded { answer: Ok(()) },
             Action::RemoveTags => Event::TagsRemoved { answer: Ok(()) },
             Action::Release { .. } => Event::Released { answer: Ok(()) },
+            Action::Elastigroup(order) => {
+                let answer = self.elastigroup(&order, by);
+                Event::ElastigroupReplied { order, answer }
+            }
             Action::CountConnections { .. }
             | Action::Reply { .. }
             | Action::Progress { .. }
@@ -138,7 +143,7 @@ impl World<'_> {
         self.change(n, &targets, register, By::Others);
     }
 
-    fn change(&mut self, group: usize, targets: &[Target], register: bool, by: By) {
+    pub(crate) fn change(&mut self, group: usize, targets: &[Target], register: bool, by: By) {
         let t = self.t;
         self.note(|| format!("g{group}: {targets:?} {} by {by:?}", if register { "in" } else { "out" }));
         if register {
@@ -176,6 +181,7 @@ fn failed(action: Action, failure: Failure) -> Event {
         Action::RunDrainScripts { .. } => Event::DrainScriptsEnded { answer: Err(failure) },
         Action::RemoveTags => Event::TagsRemoved { answer: Err(failure) },
         Action::Release { .. } => Event::Released { answer: Err(failure) },
+        Action::Elastigroup(order) => Event::ElastigroupReplied { order, answer: Err(failure) },
         Action::CountConnections { .. } | Action::Reply { .. } | Action::Progress { .. } | Action::Announce { .. } => {
             Event::TimerElapsed
         }

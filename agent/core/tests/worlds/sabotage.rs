@@ -1,6 +1,7 @@
 //! The core, whole or with one fault planted around it: proof that the checker can find something.
 
 use pitcrew_core::Core;
+use pitcrew_core::elastigroup::Order;
 use pitcrew_core::lifecycle::LifecycleEvent;
 use pitcrew_core::memory::Memory;
 use pitcrew_core::settings::Settings;
@@ -20,6 +21,9 @@ pub(crate) enum Sabotage {
     MovesForCodeDeploy,
     AnswersTwice,
     NeverAnswers,
+    StaysInStandby,
+    LocksForGood,
+    LocksTooShort,
     ActsWhenTheTimeIsOver,
     TakesTheLastHealthyOut,
     AnswersBeforeAllHasDrained,
@@ -63,11 +67,23 @@ impl Mind {
             Sabotage::ReturnsWhileTheApplicationIsReplaced if arrived == Some(LifecycleEvent::AfterInstall) => {
                 actions.extend(give_back);
             }
-            Sabotage::MovesForCodeDeploy if arrived == Some(LifecycleEvent::BeforeBlockTraffic) => {
+            Sabotage::MovesForCodeDeploy
+                if arrived == Some(LifecycleEvent::BeforeBlockTraffic) && self.core.wanted().is_in() =>
+            {
                 actions.push(Action::Deregister { group: "g0".into(), targets: vec![target(8080)] });
             }
             Sabotage::ActsWhenTheTimeIsOver if self.core.has_left() => actions.push(Action::RemoveTags),
             Sabotage::NeverGivesBack => actions.retain(|action| !matches!(action, Action::Register { .. })),
+            Sabotage::StaysInStandby => {
+                actions.retain(|action| !matches!(action, Action::Elastigroup(Order::ExitStandby)));
+            }
+            Sabotage::LocksTooShort | Sabotage::LocksForGood => {
+                for action in &mut actions {
+                    if let Action::Elastigroup(Order::Lock { minutes }) = action {
+                        *minutes = if fault == Sabotage::LocksTooShort { 1 } else { u32::MAX };
+                    }
+                }
+            }
             Sabotage::NeverAnswers => actions.retain(|action| !matches!(action, Action::Reply { .. })),
             Sabotage::AnswersTwice => {
                 let again: Vec<Action> =

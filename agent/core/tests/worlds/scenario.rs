@@ -21,6 +21,8 @@ pub(crate) struct Scenario {
     pub(crate) countable: bool,
     /// A hold that still stands at the end is ended.
     pub(crate) ends_in: bool,
+    /// The instance is in an Elastigroup, and there is a token for it.
+    pub(crate) elastigroup: Option<ElastigroupPlan>,
     pub(crate) groups: Vec<GroupPlan>,
     pub(crate) deployments: Vec<DeploymentPlan>,
     pub(crate) faults: Vec<Fault>,
@@ -37,6 +39,16 @@ pub(crate) struct GroupPlan {
     pub(crate) until_healthy: u64,
     pub(crate) peers: usize,
     pub(crate) healthy_peers: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ElastigroupPlan {
+    /// Standby moves traffic, whoever would else.
+    pub(crate) by_standby: bool,
+    /// Processes are suspended beside the lock.
+    pub(crate) suspends: bool,
+    /// What leaves standby is registered again; else nobody does.
+    pub(crate) registers: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -75,6 +87,7 @@ pub(crate) enum Api {
     Observe,
     Change,
     LastWords,
+    Elastigroup,
 }
 
 #[derive(Clone, Debug)]
@@ -120,6 +133,8 @@ pub(crate) enum Turn {
         within: Option<u64>,
     },
     Withdraw,
+    /// Elastigroup detaches the instance.
+    Detach,
     Peers {
         group: usize,
         healthy: usize,
@@ -144,11 +159,13 @@ const PORTS: [u16; 3] = [8080, 8081, 8082];
 pub(crate) fn scenarios() -> impl Strategy<Value = Scenario> {
     let switches = (any::<bool>(), prop::bool::weighted(0.2), any::<bool>(), prop::bool::weighted(0.8));
     let happenings = (vec(group(), 1..=3), vec(deployment(), 0..=2), vec(fault(), 0..=4), vec(turn(), 0..=6));
-    (any::<u64>(), switches, prop::bool::weighted(0.8), happenings).prop_map(
+    let elastigroup = prop::option::of((any::<bool>(), any::<bool>(), prop::bool::weighted(0.8)));
+    (any::<u64>(), switches, prop::bool::weighted(0.8), elastigroup, happenings).prop_map(
         |(
             seed,
             (auto_owner, refuse_on_notice, return_when_withdrawn, countable),
             ends_in,
+            elastigroup,
             (groups, deployments, faults, turns),
         )| {
             Scenario {
@@ -158,6 +175,11 @@ pub(crate) fn scenarios() -> impl Strategy<Value = Scenario> {
                 return_when_withdrawn,
                 countable,
                 ends_in,
+                elastigroup: elastigroup.map(|(by_standby, suspends, registers)| ElastigroupPlan {
+                    by_standby,
+                    suspends,
+                    registers,
+                }),
                 groups,
                 deployments,
                 faults,
@@ -212,6 +234,8 @@ fn fault() -> impl Strategy<Value = Fault> {
         Api::Change,
         Api::Change,
         Api::LastWords,
+        Api::Elastigroup,
+        Api::Elastigroup,
     ]);
     let how = prop_oneof![
         Just(How::Throttles),
@@ -241,6 +265,7 @@ fn turn() -> impl Strategy<Value = (u64, Turn)> {
         1 => group().prop_map(|group| Turn::TakeAway { group }),
         2 => (kind, prop::option::of(0u64..150_000)).prop_map(|(kind, within)| Turn::Notice { kind, within }),
         1 => Just(Turn::Withdraw),
+        1 => Just(Turn::Detach),
         2 => (group(), 0usize..3).prop_map(|(group, healthy)| Turn::Peers { group, healthy }),
         2 => (prop::sample::select(PORTS.to_vec()), 0u64..60_000)
             .prop_map(|(port, lasts)| Turn::LongRequest { port, lasts }),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use pitcrew_core::elastigroup::Topic;
 use pitcrew_core::ids::CallId;
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::memory::Memory;
@@ -13,6 +14,7 @@ use pitcrew_core::wire::{Action, Event, Observation, OperatorRequest, Owner};
 
 use crate::balancer::Group;
 use crate::codedeploy::Deployment;
+use crate::elastigroup::Spot;
 use crate::invariant::{Broken, Invariant};
 use crate::outside::number;
 use crate::sabotage::{Mind, Sabotage};
@@ -80,6 +82,7 @@ pub(crate) struct World<'a> {
     pub(crate) serial: u64,
     random: u64,
     pub(crate) groups: Vec<Group>,
+    pub(crate) spot: Spot,
     application: Vec<(u64, bool)>,
     down_until: u64,
     /// An open deployment has stopped the application.
@@ -99,8 +102,11 @@ pub(crate) struct World<'a> {
 
 impl<'a> World<'a> {
     pub(crate) fn new(scenario: &'a Scenario, sabotage: Option<Sabotage>, traced: bool) -> Self {
+        let by_standby = scenario.elastigroup.is_some_and(|plan| plan.by_standby);
+        let told = if by_standby { Owner::Elastigroup } else { Owner::Pitcrew };
         let settings = Settings {
-            owner: (!scenario.auto_owner).then_some(Owner::Pitcrew),
+            owner: (by_standby || !scenario.auto_owner).then_some(told),
+            elastigroup: scenario.elastigroup.map(crate::elastigroup::settings),
             on_notice: if scenario.refuse_on_notice { OnNotice::Refuse } else { OnNotice::Finish },
             return_when_withdrawn: scenario.return_when_withdrawn,
             assume_dead_after: Duration::from_secs(600),
@@ -109,7 +115,7 @@ impl<'a> World<'a> {
             remove_tags: true,
             ..Settings::default()
         };
-        let owner = |owner| if scenario.auto_owner { owner } else { Owner::Pitcrew };
+        let owner = |owner| if scenario.auto_owner && !by_standby { owner } else { told };
         let mut world = Self {
             scenario,
             settings,
@@ -125,6 +131,7 @@ impl<'a> World<'a> {
             serial: 0,
             random: scenario.seed,
             groups: scenario.groups.iter().map(Group::new).collect(),
+            spot: Spot::default(),
             application: vec![(0, true)],
             down_until: 0,
             stopped: false,
@@ -178,7 +185,10 @@ impl<'a> World<'a> {
 
     fn is_at_rest(&self) -> bool {
         let quiet = self.queue.values().all(|happening| match happening {
-            Happening::Arrives { action, .. } => !matches!(action, Action::Register { .. } | Action::Deregister { .. }),
+            Happening::Arrives { action, .. } => {
+                !matches!(action, Action::Register { .. } | Action::Deregister { .. })
+                    && !matches!(action, Action::Elastigroup(order) if order.topic() == Topic::Standby)
+            }
             Happening::Start | Happening::Turn(_) | Happening::Calm | Happening::NextHook { .. } => false,
             Happening::ApplicationUp | Happening::Stop { .. } => false,
             Happening::Probe | Happening::Answer { .. } | Happening::GiveUp { .. } => true,
@@ -338,6 +348,10 @@ impl<'a> World<'a> {
                 Some(notice) => self.step(Event::NoticeWithdrawn { notice }),
                 None => Ok(()),
             },
+            Turn::Detach => {
+                self.spot.detached = true;
+                Ok(())
+            }
             Turn::Peers { group, healthy } => {
                 let group = group % self.groups.len();
                 self.groups[group].healthy_peers = healthy.min(self.groups[group].plan.peers);

@@ -6,16 +6,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
+use pitcrew_core::elastigroup::{Process, ReadyAfter, Settings as CoreElastigroup};
 use pitcrew_core::settings::{BeforeStop, OnAdvice, OnNotice, Settings as Core};
+use pitcrew_core::wire::Owner;
 
-use super::Settings;
+use super::elastigroup::{AccountId, BASE_URL, Elastigroup, GroupId, TokenPlace};
 use super::leave::{Commands, DRAIN_D, Leave, RunScripts, Scheduled, StopWord, TagKey, Webhook};
-use super::origin::{Chosen, Origin};
+use super::origin::{Chosen, Complaint, Origin};
 use super::probe::{self, ProbeKeys};
 use super::read::{Reader, Table};
 use super::settings::{Aws, CloudWatch, History, Http, Imds, Log, LogFormat, LogLevel};
 use super::show::Row;
 use super::value::{Kept, Listen, OnWithdrawn, Period, TargetGroup, TrafficOwner, Value};
+use super::{ConfigError, Settings};
 
 macro_rules! sections {
     ($($name:literal $section:ident: $Section:ident {
@@ -151,6 +154,15 @@ sections! {
         webhook: Option<Webhook> = None,
         commands: Commands = Commands::default(),
     }
+    "elastigroup" elastigroup: ElastigroupKeys {
+        token: Option<TokenPlace> = None,
+        account: Option<AccountId> = None,
+        group: Option<GroupId> = None,
+        ready: ReadyAfter = CoreElastigroup::default().ready,
+        suspend: Vec<Process> = CoreElastigroup::default().suspend.into_iter().collect(),
+        base_url: Uri = Uri::from_static(BASE_URL),
+        timeout: Period = Period(Duration::from_secs(10)),
+    }
     "imds" imds: ImdsKeys {
         poll: Period = Period(Duration::from_secs(1)),
         timeout: Period = Period(Duration::from_secs(1)),
@@ -193,6 +205,20 @@ impl Default for Merged {
 }
 
 impl Merged {
+    /// Refuses keys that make no sense together.
+    pub(super) fn consistent(self) -> Result<Self, ConfigError> {
+        let owner = &self.traffic.owner;
+        match (&owner.origin, owner.value.0, &self.elastigroup.token.value) {
+            (Origin::File(path, line), Some(Owner::Elastigroup), None) => {
+                let sentence = "traffic.owner: \"elastigroup\" moves traffic through Elastigroup's API, which needs \
+                                [elastigroup] token"
+                    .to_owned();
+                Err(ConfigError::Refused(vec![Complaint { path: path.clone(), line: *line, sentence }]))
+            }
+            _ => Ok(self),
+        }
+    }
+
     /// The settings that these keys make.
     pub fn into_settings(self) -> Settings {
         let probes = self.probes.into_values().map(|probe| probe.value);
@@ -215,6 +241,10 @@ impl Merged {
                 hibernate_budget: self.leave.hibernate_budget.value.0,
                 unready_when_blind: !self.http.ready_when_blind.value,
                 remove_tags: !self.leave.remove_tags.value.is_empty(),
+                elastigroup: self.elastigroup.token.value.as_ref().map(|_| CoreElastigroup {
+                    suspend: self.elastigroup.suspend.value.iter().copied().collect(),
+                    ready: self.elastigroup.ready.value,
+                }),
                 probes: thresholds,
                 seed: Core::default().seed,
             },
@@ -230,6 +260,13 @@ impl Merged {
                 scheduled: self.leave.scheduled.value,
                 webhook: self.leave.webhook.value,
                 commands: self.leave.commands.value,
+            },
+            elastigroup: Elastigroup {
+                token: self.elastigroup.token.value,
+                account: self.elastigroup.account.value.map(|id| id.0),
+                group: self.elastigroup.group.value.map(|id| id.0),
+                base_url: self.elastigroup.base_url.value,
+                timeout: self.elastigroup.timeout.value.0,
             },
             imds: Imds {
                 poll: self.imds.poll.value.0,

@@ -6,6 +6,7 @@
 //! files that are left, the later name wins key by key.
 
 pub mod duration;
+mod elastigroup;
 mod keys;
 mod leave;
 mod origin;
@@ -21,6 +22,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use elastigroup::{Elastigroup, TokenPlace};
 pub use keys::Merged;
 pub use leave::{Address, Commands, Credential, DRAIN_D, Lead, Leave, OnStop, RunScripts, Scheduled, Webhook};
 pub use origin::Complaint;
@@ -90,7 +92,7 @@ pub fn read(fragments: &[(&Path, &str)]) -> Result<Merged, ConfigError> {
         }
     }
     match complaints.is_empty() {
-        true => Ok(merged.into()),
+        true => Merged::from(merged).consistent(),
         false => Err(ConfigError::Refused(complaints)),
     }
 }

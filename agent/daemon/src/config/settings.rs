@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::Uri;
 use pitcrew_core::ids::ProbeName;
 
+use super::elastigroup::Elastigroup;
 use super::keys::Merged;
 use super::leave::Leave;
 
@@ -25,6 +26,8 @@ pub struct Settings {
     pub hook_timeout: Duration,
     /// `[leave]`, beside what is in `core`.
     pub leave: Leave,
+    /// `[elastigroup]`, beside what is in `core`.
+    pub elastigroup: Elastigroup,
     /// `[imds]`.
     pub imds: Imds,
     /// `[aws]`.

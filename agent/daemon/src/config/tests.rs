@@ -68,6 +68,7 @@ fn every_key_reaches_the_settings() {
         drain = { settle = "0s", quiet_period = "250ms" }
         return = { within = "3m" }
         deployment = { ask_after = "31s", assume_dead_after = "2h", hook_timeout = "16m", on_notice = "refuse", before_stop = "answer" }
+        elastigroup = { token = "ssm:/spot", account = "act-1", group = "sig-1", ready = "health", suspend = ["AUTO_HEALING"], base_url = "http://127.0.0.1:8", timeout = "4s" }
         imds = { poll = "2s", timeout = "3s", endpoint = "http://127.0.0.1:1338" }
         aws = { region = "eu-west-1", endpoint_url = "http://127.0.0.1:4566", timeout = "6s" }
         socket = { group = "deploy" }
@@ -150,6 +151,14 @@ fn every_key_reaches_the_settings() {
     assert_eq!((settings.imds.poll, settings.imds.timeout), (Duration::from_secs(2), Duration::from_secs(3)));
     assert_eq!(settings.aws.region.as_deref(), Some("eu-west-1"));
     assert_eq!(settings.aws.endpoint_url.unwrap(), "http://127.0.0.1:4566");
+    assert_eq!(settings.elastigroup.token, Some(TokenPlace::Parameter("/spot".into())));
+    assert_eq!(settings.elastigroup.account.as_deref(), Some("act-1"));
+    assert_eq!(settings.elastigroup.group.as_deref(), Some("sig-1"));
+    assert_eq!(settings.elastigroup.base_url, "http://127.0.0.1:8");
+    assert_eq!(settings.elastigroup.timeout, Duration::from_secs(4));
+    let told = settings.core.elastigroup.unwrap();
+    assert_eq!(told.ready, pitcrew_core::elastigroup::ReadyAfter::Health);
+    assert!(told.suspend.contains(&pitcrew_core::elastigroup::Process::AutoHealing));
     assert_eq!(settings.aws.timeout, Duration::from_secs(6));
     assert_eq!(settings.socket_group, "deploy");
     assert_eq!(settings.log, Log { format: LogFormat::Json, level: LogLevel::Debug });
@@ -158,7 +167,7 @@ fn every_key_reaches_the_settings() {
 #[test]
 fn everything_that_is_wrong_is_said_at_once() {
     expect![[r#"
-        a.toml:3: `traffic.owner`: must be one of "auto", "pitcrew", "codedeploy", not "me"
+        a.toml:3: `traffic.owner`: must be one of "auto", "pitcrew", "codedeploy", "elastigroup", not "me"
         a.toml:4: `traffic.target_groups`: `a b` is neither a target group's ARN (arn:…:targetgroup/…) nor its name
         a.toml:5: unknown key `traffic.keep_last`; [traffic] has owner, target_groups, keep_last_healthy
         a.toml:7: `drain.settle`: `5 s` is no duration; write a whole number and its unit: 1500ms, 5s, 2m or 1h
@@ -270,9 +279,12 @@ noticed = []
 }
 
 #[test]
-fn an_owner_that_is_not_built_yet_is_refused_as_such() {
-    expect![[r#"a.toml:1: `traffic.owner`: "elastigroup" is not built into this version; use "auto", "pitcrew" or "codedeploy""#]]
+fn standby_without_a_token_is_refused_and_so_is_a_token_in_the_open() {
+    expect![[r#"a.toml:1: traffic.owner: "elastigroup" moves traffic through Elastigroup's API, which needs [elastigroup] token"#]]
         .assert_eq(&complaints(r#"traffic.owner = "elastigroup""#));
+    let literal = format!("elastigroup.token = \"{}\"", "0123456789abcdef".repeat(4));
+    expect!["a.toml:1: `elastigroup.token`: is a token itself, which must not stand here; name a credential of the unit, a file, or ssm:/PARAMETER"]
+        .assert_eq(&complaints(&literal));
 }
 
 #[test]

@@ -231,12 +231,13 @@ pub(super) struct TrafficOwner(pub(super) Option<Owner>);
 
 impl Value for TrafficOwner {
     fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        if toml.as_str() == Some("elastigroup") {
-            let instead = "use \"auto\", \"pitcrew\" or \"codedeploy\"";
-            return Err(format!("\"elastigroup\" is not built into this version; {instead}"));
-        }
-        word(toml, &[("auto", None), ("pitcrew", Some(Owner::Pitcrew)), ("codedeploy", Some(Owner::CodeDeploy))])
-            .map(Self)
+        let words = [
+            ("auto", None),
+            ("pitcrew", Some(Owner::Pitcrew)),
+            ("codedeploy", Some(Owner::CodeDeploy)),
+            ("elastigroup", Some(Owner::Elastigroup)),
+        ];
+        word(toml, &words).map(Self)
     }
 
     fn show(&self) -> Json {
@@ -244,6 +245,7 @@ impl Value for TrafficOwner {
             None => json!("auto"),
             Some(Owner::Pitcrew) => json!("pitcrew"),
             Some(Owner::CodeDeploy) => json!("codedeploy"),
+            Some(Owner::Elastigroup) => json!("elastigroup"),
         }
     }
 }

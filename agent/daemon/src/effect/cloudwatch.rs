@@ -60,7 +60,7 @@ impl CloudWatch {
         let object = format!("namespace `{}`", self.settings.namespace);
         // Metrics have no ARN; a policy narrows them by the condition `cloudwatch:namespace`.
         let asked = Asked { permission: "cloudwatch:PutMetricData", object: &object, resource: "*" };
-        self.service.post(self.form(view), &asked).await
+        self.service.post(self.form(view), &asked).await.map(drop)
     }
 
     fn form(&self, view: &View) -> String {

@@ -40,8 +40,8 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Posts `form`. Fails as `asked` words it: with `Denied` where the role lacks its permission.
-    pub(super) async fn post(&self, form: String, asked: &Asked<'_>) -> Result<(), Failure> {
+    /// Posts `form`, and gives the answer's body. Fails as `asked` words it: with `Denied` where the role lacks its permission.
+    pub(super) async fn post(&self, form: String, asked: &Asked<'_>) -> Result<Bytes, Failure> {
         let patience = self.config.timeout_config().and_then(|timeouts| timeouts.operation_timeout());
         let patience = patience.unwrap_or(PATIENCE);
         let request = match timeout(patience, self.signed(form)).await {
@@ -51,7 +51,7 @@ impl Service {
             Err(_) => return Err(asked.unanswered("no credentials in time")),
         };
         match self.doors.transport.send(request, patience).await {
-            Ok(answer) if answer.status() == StatusCode::OK => Ok(()),
+            Ok(answer) if answer.status() == StatusCode::OK => Ok(answer.into_body()),
             Ok(answer) => {
                 let (code, message) = refusal(&answer);
                 Err(asked.refused(answer.status().as_u16(), &code, &message))

@@ -1,9 +1,12 @@
-//! This instance's own tags: two calls of the EC2 API, without its SDK.
+//! This instance's own tags: three calls of the EC2 API, without its SDK.
+
+use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
+use aws_smithy_xml::decode::{Document, XmlDecodeError, try_data};
 use form_urlencoded::Serializer;
 use pitcrew_core::ids::InstanceId;
-use pitcrew_core::wire::Failure;
+use pitcrew_core::wire::{Failure, FailureKind};
 
 use super::aws::Doors;
 use super::failure::Asked;
@@ -42,10 +45,27 @@ impl Tags {
         self.call("CreateTags", "ec2:CreateTags", &tags).await
     }
 
+    /// Every tag of the instance, by key. Fails with `Denied` where the role lacks `ec2:DescribeTags`.
+    pub async fn describe(&self) -> Result<BTreeMap<String, String>, Failure> {
+        let form = Serializer::new(String::new())
+            .append_pair("Action", "DescribeTags")
+            .append_pair("Version", VERSION)
+            .append_pair("Filter.1.Name", "resource-id")
+            .append_pair("Filter.1.Value.1", self.instance.as_str())
+            .finish();
+        let object = format!("instance `{}`", self.instance);
+        let asked = Asked { permission: "ec2:DescribeTags", object: &object, resource: "*" };
+        let body = self.service.post(form, &asked).await?;
+        read_tags(&String::from_utf8_lossy(&body)).map_err(|error| {
+            let sentence = format!("DescribeTags on {object} was answered with what cannot be read: {error}");
+            Failure { kind: FailureKind::Unavailable, sentence }
+        })
+    }
+
     async fn call(&self, action: &str, permission: &'static str, tags: &[(&str, Option<&str>)]) -> Result<(), Failure> {
         let object = format!("instance `{}`", self.instance);
         let asked = Asked { permission, object: &object, resource: &self.arn };
-        self.service.post(self.form(action, tags), &asked).await
+        self.service.post(self.form(action, tags), &asked).await.map(drop)
     }
 
     fn form(&self, action: &str, tags: &[(&str, Option<&str>)]) -> String {
@@ -79,6 +99,29 @@ impl<'a> Owner<'a> {
     pub fn of(identity: &'a Identity) -> Self {
         Self { partition: &identity.partition, account: &identity.account, domain: &identity.domain }
     }
+}
+
+/// `<DescribeTagsResponse><tagSet><item><key>…</key><value>…</value>…</item>…</tagSet></DescribeTagsResponse>`.
+fn read_tags(text: &str) -> Result<BTreeMap<String, String>, XmlDecodeError> {
+    let mut tags = BTreeMap::new();
+    let mut document = Document::new(text);
+    let mut root = document.root_element()?;
+    while let Some(mut set) = root.next_tag() {
+        while let Some(mut item) = set.next_tag() {
+            let (mut key, mut value) = (String::new(), String::new());
+            while let Some(mut fact) = item.next_tag() {
+                match fact.start_el().local() {
+                    "key" => key = try_data(&mut fact)?.into_owned(),
+                    "value" => value = try_data(&mut fact)?.into_owned(),
+                    _ => {}
+                }
+            }
+            if !key.is_empty() {
+                tags.insert(key, value);
+            }
+        }
+    }
+    Ok(tags)
 }
 
 impl std::fmt::Debug for Tags {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use futures_util::future::FutureExt;
 use futures_util::stream::{BoxStream, StreamExt, once};
-use pitcrew_core::wire::{Action, Event};
+use pitcrew_core::wire::{Action, Event, Failure, FailureKind};
 
 use crate::doors::Connections;
 use crate::effect::scripts::{DrainScripts, Order};
-use crate::effect::{Announcer, Balancer, Deployments, Release, Tags};
+use crate::effect::{Announcer, Balancer, Deployments, Elastigroup, Release, Tags};
 use crate::intake::imds::Identity;
 
 /// Everything that the engine can do outside.
@@ -22,7 +22,9 @@ pub struct Hands {
     /// The operator's `drain.d`.
     pub scripts: Arc<dyn DrainScripts>,
     /// This instance's tags.
-    pub tags: Tags,
+    pub tags: Arc<Tags>,
+    /// Elastigroup; `None`: there is no token.
+    pub elastigroup: Option<Elastigroup>,
     /// Auto Scaling.
     pub release: Release,
     /// The operator's webhook and programs.
@@ -83,6 +85,14 @@ impl Hands {
             Action::Release { why } => {
                 async move { Event::Released { answer: hands.release.release(why).await } }.boxed()
             }
+            Action::Elastigroup(order) => async move {
+                let answer = match &hands.elastigroup {
+                    Some(elastigroup) => elastigroup.carry_out(&order).await,
+                    None => Err(Failure { kind: FailureKind::Denied, sentence: "there is no token".to_owned() }),
+                };
+                Event::ElastigroupReplied { order, answer }
+            }
+            .boxed(),
             Action::Announce { .. } | Action::Reply { .. } | Action::Progress { .. } => return None,
         };
         Some(once(outcome).boxed())

@@ -1,5 +1,6 @@
 //! What the engine logs: each turn once, as an event with fields.
 
+use pitcrew_core::elastigroup::Order;
 use pitcrew_core::view::View;
 use pitcrew_core::wire::{Action, Event, Failure, Moment};
 use tracing::{debug, info, warn};
@@ -39,6 +40,9 @@ impl Log {
             Event::DrainScriptsEnded { answer } => ended("drain.d has ended", answer),
             Event::TagsRemoved { answer } => ended("tags removed", answer),
             Event::Released { answer } => ended("released", answer),
+            Event::ElastigroupReplied { order, answer: Ok(_) } if *order != Order::Look => {
+                info!(?order, "Elastigroup did as it was asked");
+            }
             Event::Started
             | Event::TimerElapsed
             | Event::SightLost { .. }
@@ -48,6 +52,8 @@ impl Log {
             | Event::GroupsDiscovered { .. }
             | Event::GroupObserved { .. }
             | Event::ConnectionsCounted { .. }
+            // A failure is said as a trouble, once.
+            | Event::ElastigroupReplied { .. }
             | Event::ProbeAnswered { .. } => debug!(?event, "heard"),
         }
     }
@@ -75,6 +81,7 @@ impl Log {
             | Action::ObserveGroup { .. }
             | Action::CountConnections { .. }
             | Action::RemoveTags
+            | Action::Elastigroup(_)
             | Action::Release { .. } => debug!(?action, "doing"),
         }
     }

@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, BoxFuture};
 use futures_util::stream::{BoxStream, FuturesUnordered, SelectAll, abortable, once};
 use pitcrew_core::Core;
+use pitcrew_core::elastigroup::Order;
 use pitcrew_core::ids::CallId;
 use pitcrew_core::leaving::Stage;
 use pitcrew_core::memory::Memory;
@@ -281,7 +282,9 @@ impl Engine {
     /// use for the memory.
     fn must_be_remembered(&self, action: &Action) -> bool {
         match action {
-            Action::Deregister { .. } => self.core.memory().leaving.is_none(),
+            Action::Deregister { .. } | Action::Elastigroup(Order::EnterStandby) => {
+                self.core.memory().leaving.is_none()
+            }
             Action::LearnOwner { .. }
             | Action::LearnDeployment { .. }
             | Action::DiscoverGroups
@@ -293,16 +296,19 @@ impl Engine {
             | Action::RunDrainScripts { .. }
             | Action::RemoveTags
             | Action::Release { .. }
+            | Action::Elastigroup(_)
             | Action::Announce { .. } => false,
         }
     }
 
     fn refuse(&mut self, action: &Action, sentence: &str) {
-        if let Action::Deregister { group, .. } = action {
-            let failure = Failure { kind: FailureKind::Throttled, sentence: sentence.to_owned() };
-            let event = Event::Deregistered { group: group.clone(), answer: Err(failure) };
-            self.under_way.push(once(std::future::ready(event)).boxed());
-        }
+        let failure = Failure { kind: FailureKind::Throttled, sentence: sentence.to_owned() };
+        let event = match action {
+            Action::Deregister { group, .. } => Event::Deregistered { group: group.clone(), answer: Err(failure) },
+            Action::Elastigroup(order) => Event::ElastigroupReplied { order: order.clone(), answer: Err(failure) },
+            _ => return,
+        };
+        self.under_way.push(once(std::future::ready(event)).boxed());
     }
 
     fn carry_out(&mut self, action: Action) {

@@ -109,7 +109,8 @@ impl Chronicle {
             | Event::DrainScriptEnded { .. }
             | Event::DrainScriptsEnded { .. }
             | Event::TagsRemoved { .. }
-            | Event::Released { .. } => {}
+            | Event::Released { .. }
+            | Event::ElastigroupReplied { .. } => {}
         }
     }
 
@@ -130,7 +131,8 @@ impl Chronicle {
             | Action::Progress { .. }
             | Action::RunDrainScripts { .. }
             | Action::RemoveTags
-            | Action::Release { .. } => {}
+            | Action::Release { .. }
+            | Action::Elastigroup(_) => {}
         }
     }
 
@@ -302,9 +304,9 @@ impl Story {
 /// How far an open deployment has come; never back.
 fn phase(view: &View, open: &DeploymentView, reached: Phase) -> Phase {
     let phase = match open.owner {
-        Owner::Pitcrew if open.holds_traffic && view.settled => Phase::Installing,
-        Owner::Pitcrew if open.holds_traffic => Phase::Draining,
-        Owner::Pitcrew => Phase::Returning,
+        Owner::Pitcrew | Owner::Elastigroup if open.holds_traffic && view.settled => Phase::Installing,
+        Owner::Pitcrew | Owner::Elastigroup if open.holds_traffic => Phase::Draining,
+        Owner::Pitcrew | Owner::Elastigroup => Phase::Returning,
         Owner::CodeDeploy => match open.last_event {
             E::BeforeBlockTraffic | E::AfterBlockTraffic => Phase::Draining,
             E::ApplicationStop | E::BeforeInstall | E::AfterInstall | E::ApplicationStart | E::ValidateService => {

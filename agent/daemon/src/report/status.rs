@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pitcrew_core::elastigroup::ElastigroupView;
 use pitcrew_core::memory::{Ended, Ending};
 use pitcrew_core::notice::Notice;
 use pitcrew_core::time::{Spoken, WallTime};
@@ -42,11 +43,29 @@ fn remarks(view: &View, ages: Ages) -> Vec<String> {
     if let (Some(left), Ages::Shown) = (view.leaving_in_ms, ages) {
         remarks.push(format!("{} left", spoken(left)));
     }
+    remarks.extend(view.elastigroup.iter().flat_map(elastigroup));
     remarks.extend(view.at_risk.iter().map(|advice| format!("at risk: {}", said(advice))));
     remarks.extend(view.blind_since.map(|since| {
         let since = clock(since);
         format!("blind since {since}: the metadata service does not answer, a notice may stand there unheard")
     }));
+    remarks
+}
+
+/// What was taken from Elastigroup, and what it said.
+fn elastigroup(view: &ElastigroupView) -> Vec<String> {
+    let mut remarks = Vec::new();
+    remarks.extend(view.standby_since.map(|since| format!("in standby at Elastigroup since {}", clock(since))));
+    remarks.extend(view.locked_until.map(|until| format!("locked against scale-in until {}", clock(until))));
+    if let Some(until) = view.suspended_until {
+        let processes: Vec<_> = view.suspended.iter().map(|process| process.word()).collect();
+        remarks.push(format!("{} of the Elastigroup suspended until {}", processes.join(", "), clock(until)));
+    }
+    if let Some(receipt) = &view.ready {
+        let expires = receipt.expires.map(|at| format!(" (its time ends at {})", clock(at))).unwrap_or_default();
+        let message = receipt.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+        remarks.push(format!("Elastigroup was told that this instance is ready{expires}{message}"));
+    }
     remarks
 }
 
@@ -77,6 +96,8 @@ fn deployment(view: &DeploymentView, ages: Ages) -> Vec<String> {
     let traffic = match (view.owner, view.holds_traffic) {
         (Owner::Pitcrew, true) => "holds traffic",
         (Owner::Pitcrew, false) => "does not hold traffic",
+        (Owner::Elastigroup, true) => "keeps the instance in standby",
+        (Owner::Elastigroup, false) => "does not keep the instance in standby",
         (Owner::CodeDeploy, true | false) => "CodeDeploy moves traffic",
     };
     vec![

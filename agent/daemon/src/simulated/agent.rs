@@ -66,7 +66,7 @@ impl Seated {
         options: &Options,
         between: &Arc<dyn Between>,
     ) -> anyhow::Result<Self> {
-        let fragments = agent_configuration(seat, &options.settings);
+        let fragments = agent_configuration(seat, world, &options.settings);
         let fragments = fragments.each_ref().map(|(name, text)| (Path::new(name), text.as_str()));
         let merged = config::read(&fragments).context("reading the agent's configuration")?;
         let wall = world.clock.wall().duration_since(std::time::UNIX_EPOCH).context("reading the world's clock")?;

@@ -21,7 +21,14 @@ pub(crate) struct Metadata {
 
 impl Metadata {
     pub(crate) async fn of(instance: &str) -> Self {
-        let plan = Plan { seed: 1, district: 0, instances: 1, deregistration_delay: Duration::ZERO, fault: None };
+        let plan = Plan {
+            seed: 1,
+            district: 0,
+            instances: 1,
+            deregistration_delay: Duration::ZERO,
+            fault: None,
+            elastigroup: None,
+        };
         let world = Arc::new(World::new(&plan, WorldClock::real(), None, Timeline::default()));
         let played = world.seats[0].instance_id.clone();
         let instance = instance.to_owned();

@@ -11,7 +11,8 @@ use crate::balancer::IdleOnDrain;
 use crate::bundle::Bundle;
 use crate::interruption::{Action, Interruption, Kill, Moment};
 use crate::lifecycle::LifecycleEvent;
-use crate::rehearsal::{Hooks, Options, Owner};
+use crate::rehearsal::{Group, Hooks, Options, Owner};
+use crate::world::elastigroup::{GroupFault, GroupPlan, Wish};
 use crate::world::faults::{Fault, MetadataFault, UnknownFault};
 
 /// Roll a real CodeDeploy bundle out in a stand-in world on this machine, and see whether a request is lost
@@ -67,9 +68,19 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "no_agent")]
     pub set: Vec<String>,
 
-    /// Who moves traffic: the agent, or CodeDeploy because the deployment group names the target group
+    /// Who moves traffic: the agent, CodeDeploy because the deployment group names the target group, or the agent by
+    /// Elastigroup's standby
     #[arg(long, value_name = "WHO", value_enum, default_value_t = Who::Pitcrew)]
     pub owner: Who,
+
+    /// The instances belong to an Elastigroup, which wants: scale-in, replace, unhealthy, roll
+    #[arg(long, value_name = "WHAT", requires = "at")]
+    pub elastigroup: Option<Wish>,
+
+    /// When the Elastigroup wants it: with this lifecycle event on the first instance; or so many seconds after the load
+    /// has started, and then nothing is deployed
+    #[arg(long, value_name = "EVENT|SECONDS", requires = "elastigroup")]
+    pub at: Option<Moment>,
 
     /// Let a script of this lifecycle event fail on the first instance, after the shim and before the bundle's work
     #[arg(long, value_name = "EVENT")]
@@ -102,7 +113,8 @@ pub struct RehearseArgs {
     pub jump_clock: Option<i64>,
 
     /// Let AWS misbehave: throttle, 5xx, slow, denied; or a metadata service for half a minute around the notice:
-    /// imds-hang, imds-503, imds-401, imds-empty, imds-flap
+    /// imds-hang, imds-503, imds-401, imds-empty, imds-flap; or Elastigroup's API: elastigroup-429, elastigroup-5xx,
+    /// elastigroup-hang, elastigroup-401, elastigroup-rotation, elastigroup-html, elastigroup-fields
     #[arg(long, value_name = "NAME")]
     pub fault: Option<AnyFault>,
 
@@ -161,6 +173,7 @@ const EXAMPLES: &str = "Examples:
   pitcrew rehearse --kill-agent-at ApplicationStop     the agent dies while traffic drains
   pitcrew rehearse --interrupt-at Install --instances 2    Spot takes an instance in the middle of a deployment
   pitcrew rehearse --interrupt-at 5 --simulated --runs 100 how soon after a notice traffic leaves, a hundred times
+  pitcrew rehearse --elastigroup replace --at Install --instances 3    the group wants what is being deployed to
   pitcrew rehearse --without-hooks                     what the same deployment loses without Pitcrew
   pitcrew rehearse --simulated --runs 1000             a thousand seeds in one process
   pitcrew rehearse --html report.html                  a page to show to others
@@ -175,7 +188,12 @@ pub enum Who {
     Pitcrew,
     /// CodeDeploy's service.
     Codedeploy,
+    /// The agent, by Elastigroup's standby.
+    Elastigroup,
 }
+
+/// A new instance of an Elastigroup must be ready within this time.
+const LAUNCH: Duration = Duration::from_secs(600);
 
 /// A fault by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,13 +202,16 @@ pub enum AnyFault {
     Aws(Fault),
     /// Of the metadata services.
     Metadata(MetadataFault),
+    /// Of Elastigroup's API.
+    Elastigroup(GroupFault),
 }
 
 impl FromStr for AnyFault {
     type Err = UnknownFault;
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
-        word.parse().map(Self::Aws).or_else(|_| word.parse().map(Self::Metadata))
+        let metadata = |_| word.parse().map(Self::Metadata);
+        word.parse().map(Self::Aws).or_else(metadata).or_else(|_: UnknownFault| word.parse().map(Self::Elastigroup))
     }
 }
 
@@ -226,6 +247,7 @@ impl RehearseArgs {
         let owner = match self.owner {
             Who::Pitcrew => Owner::Pitcrew,
             Who::Codedeploy => Owner::CodeDeploy,
+            Who::Elastigroup => Owner::Elastigroup,
         };
         self.check_events(owner)?;
         let bundle = match &self.bundle {
@@ -262,13 +284,27 @@ impl RehearseArgs {
             owner,
             fault: match self.fault {
                 Some(AnyFault::Aws(fault)) => Some(fault),
-                Some(AnyFault::Metadata(_)) | None => None,
+                Some(AnyFault::Metadata(_) | AnyFault::Elastigroup(_)) | None => None,
             },
             metadata_fault: match self.fault {
                 Some(AnyFault::Metadata(fault)) => Some(fault),
-                Some(AnyFault::Aws(_)) | None => None,
+                Some(AnyFault::Aws(_) | AnyFault::Elastigroup(_)) | None => None,
             },
+            elastigroup: self.group(),
             overlap: self.overlap,
+        })
+    }
+
+    /// The Elastigroup, where any option speaks of one.
+    fn group(&self) -> Option<Group> {
+        let fault = match self.fault {
+            Some(AnyFault::Elastigroup(fault)) => Some(fault),
+            Some(AnyFault::Aws(_) | AnyFault::Metadata(_)) | None => None,
+        };
+        let is_in_one = self.owner == Who::Elastigroup || self.elastigroup.is_some() || fault.is_some();
+        is_in_one.then(|| Group {
+            plan: GroupPlan { fault, ready: self.first.then_some(LAUNCH), ..GroupPlan::default() },
+            wish: self.elastigroup.zip(self.at),
         })
     }
 
@@ -288,10 +324,11 @@ impl RehearseArgs {
     /// Every event that an option names must be one that this deployment plays.
     fn check_events(&self, owner: Owner) -> anyhow::Result<()> {
         let order = LifecycleEvent::order(owner == Owner::CodeDeploy);
-        let interrupted = match self.interrupt_at {
+        let during = |at| match at {
             Some(Moment::During(event)) => Some(event),
             Some(Moment::Idle(_)) | None => None,
         };
+        let (interrupted, wanted) = (during(self.interrupt_at), during(self.at));
         let killed = match &self.kill_agent_at {
             Some(Kill::During(event)) => Some(*event),
             Some(Kill::AfterNotice(_) | Kill::Calling(_)) if interrupted.is_none() && self.interrupt_at.is_none() => {
@@ -299,7 +336,7 @@ impl RehearseArgs {
             }
             Some(Kill::AfterNotice(_) | Kill::Calling(_)) | None => None,
         };
-        for event in [interrupted, killed, self.fail_at].into_iter().flatten() {
+        for event in [interrupted, wanted, killed, self.fail_at].into_iter().flatten() {
             if !order.contains(&event) {
                 bail!(
                     "{event} only happens where CodeDeploy controls traffic (--owner codedeploy); here the events are {}",

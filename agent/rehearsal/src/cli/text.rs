@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::load::Progress;
 use crate::timeline::{Entry, Happening};
 use crate::verdict::{Absence, Judgement, NoticeReport, Report};
+use crate::world::elastigroup::RouteLoad;
 
 /// Standard output during a rehearsal.
 pub(super) struct Screen {
@@ -161,6 +162,13 @@ fn write_summary(text: &mut String, report: &Report, colour: bool) -> std::fmt::
         }
         let asked = report.metadata_requests_per_minute;
         writeln!(text, "  each agent asked its metadata service {asked:.0} times a minute")?;
+    }
+    if !report.elastigroup_routes.is_empty() {
+        writeln!(text)?;
+        writeln!(text, "asked of Elastigroup                                 requests    busiest minute    refused")?;
+        for RouteLoad { route, requests, busiest_minute, refused } in &report.elastigroup_routes {
+            writeln!(text, "  {route:<48}{requests:>11}{busiest_minute:>18}{refused:>11}")?;
+        }
     }
     writeln!(text)?;
     for finding in &report.findings {

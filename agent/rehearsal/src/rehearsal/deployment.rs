@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Company;
+use super::group;
 use super::interrupt::{Fate, kill_and_restart, strike};
 use crate::bundle::Bundle;
 use crate::host_agent::Order;
@@ -15,12 +16,15 @@ use crate::lifecycle::LifecycleEvent;
 use crate::seat::Seat;
 use crate::timeline::Happening;
 use crate::world::codedeploy::{DeploymentGroup, Diagnostics};
+use crate::world::elastigroup::Wish;
 
 /// How a deployment is to be disturbed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Disturbance {
     pub(super) kill: Option<Kill>,
     pub(super) fate: Option<Fate>,
+    /// What the group wants, and when.
+    pub(super) wish: Option<(Wish, Moment)>,
 }
 
 /// How a deployment ended.
@@ -70,6 +74,7 @@ pub(super) async fn roll(
         let mut disturbance = disturbance.clone();
         // Only the first instance has a fate.
         disturbance.fate = disturbance.fate.filter(|_| place == 0);
+        disturbance.wish = disturbance.wish.filter(|_| place == 0);
         match play(&company, seat, &order, &disturbance, &mut beside).await {
             Ok(()) => ended.succeeded_on.push(seat.number),
             Err(why) => {
@@ -145,6 +150,11 @@ fn disturb(
             sleep(Duration::from_millis(company.world.draw(1000))).await;
             kill_and_restart(&company, &seat, &kill).await;
         });
+    }
+    if let Some((wish, Moment::During(during))) = disturbance.wish
+        && during == event
+    {
+        beside.spawn(group::wants(Arc::clone(company), wish));
     }
     if let Some(fate) = &disturbance.fate
         && fate.interruption.at == Moment::During(event)

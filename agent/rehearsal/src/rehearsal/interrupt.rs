@@ -93,7 +93,7 @@ async fn end(company: &Company, seat: &Seat, action: Action, notice: Duration, w
         return sleep(WATCHED).await;
     }
     match action {
-        Action::Terminate | Action::Stop | Action::Scheduled => sleep(notice).await,
+        Action::Terminate | Action::Stop | Action::Scheduled | Action::Elastigroup => sleep(notice).await,
         Action::Hibernate => {
             let spare = notice.saturating_sub(FREEZES_AFTER).as_millis();
             let later = world.draw(u64::try_from(spare).unwrap_or(u64::MAX));

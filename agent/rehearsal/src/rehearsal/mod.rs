@@ -1,6 +1,7 @@
 //! Plays one rehearsal: the world is up, load runs, a deployment rolls, and what happened is judged.
 
 mod deployment;
+mod group;
 mod interrupt;
 mod options;
 mod stage;
@@ -27,7 +28,7 @@ use crate::world::codedeploy::DeploymentGroup;
 use crate::world::{TARGET_GROUP, World};
 
 pub use deployment::Ended;
-pub use options::{Hooks, Options, Owner};
+pub use options::{Group, Hooks, Options, Owner};
 pub use stage::Stage;
 
 use deployment::Disturbance;
@@ -154,6 +155,7 @@ pub async fn run(
     let company = open(options, stage, crew).await?;
     let world = &stage.world;
     let load = start_load(options, stage)?;
+    let _group = group::lives(&company);
     let play = async {
         let deployments = main_part(options, &company).await?;
         let failed = deployments.iter().any(|ended| !ended.failed_on.is_empty());
@@ -260,7 +262,7 @@ fn main_group(options: &Options) -> DeploymentGroup {
         name: "sample-fleet".to_owned(),
         id: "5e1f0c5a-0000-4000-8000-000000000001".to_owned(),
         controls_traffic: match options.owner {
-            Owner::Pitcrew => None,
+            Owner::Pitcrew | Owner::Elastigroup => None,
             Owner::CodeDeploy => Some(TARGET_GROUP.to_owned()),
         },
     }
@@ -314,6 +316,11 @@ async fn main_part(options: &Options, company: &Arc<Company>) -> Result<Vec<Ende
         interrupt::strike_idle(Arc::clone(company), seat.clone(), fate, after).await;
         return Ok(Vec::new());
     }
+    if let Some((wish, Moment::Idle(after))) = options.elastigroup.as_ref().and_then(|group| group.wish) {
+        sleep(after).await;
+        group::wants(Arc::clone(company), wish).await;
+        return Ok(Vec::new());
+    }
     if let (Some(fault), None, Some(seat)) = (options.metadata_fault, options.interruption, &first) {
         world.trouble_metadata(seat, fault, interrupt::TROUBLE);
     }
@@ -325,7 +332,8 @@ async fn deploy(options: &Options, company: &Arc<Company>) -> Result<Vec<Ended>,
     let seats: Vec<_> = company.world.seats.iter().filter(|seat| seat.deployed_to).cloned().collect();
     let first: Vec<_> = seats.iter().take(1).cloned().collect();
     let kill = options.kill_agent_at.clone().filter(|_| options.agents);
-    let disturbance = Disturbance { kill, fate: Fate::of(options) };
+    let wish = options.elastigroup.as_ref().and_then(|group| group.wish);
+    let disturbance = Disturbance { kill, fate: Fate::of(options), wish };
     let group = main_group(options);
     let main = deployment::roll(Arc::clone(company), seats, group, Arc::new(options.revision()), disturbance);
     if !options.overlap {
@@ -369,7 +377,8 @@ async fn is_settled(company: &Company) -> bool {
         let Some(services) = company.services.get(&seat.number) else {
             continue;
         };
-        let stays_out = world.notices().iter().any(|notice| notice.instance == seat.number && notice.ends_service());
+        let stays_out = world.notices().iter().any(|notice| notice.instance == seat.number && notice.ends_service())
+            || world.is_held_back(seat);
         let settled = match services.healthy_release().await {
             Some(_) if stays_out => world.in_traffic(seat).is_empty(),
             Some(_) => is_back(world, seat),

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::balancer::IdleOnDrain;
 use crate::bundle::Bundle;
-use crate::interruption::{Interruption, Kill};
+use crate::interruption::{Interruption, Kill, Moment};
 use crate::lifecycle::LifecycleEvent;
 use crate::world::Plan;
+use crate::world::elastigroup::{GroupPlan, Wish};
 use crate::world::faults::{Fault, MetadataFault};
 
 /// A rehearsal's scenario.
@@ -55,8 +56,19 @@ pub struct Options {
     pub fault: Option<Fault>,
     /// How metadata services misbehave: for half a minute around a notice; without one, from the start of the load.
     pub metadata_fault: Option<MetadataFault>,
+    /// The Elastigroup of the instances, where they are in one.
+    pub elastigroup: Option<Group>,
     /// Whether a second deployment group deploys to the first instance at the same time.
     pub overlap: bool,
+}
+
+/// An Elastigroup in a rehearsal.
+#[derive(Debug, Clone, Default)]
+pub struct Group {
+    /// What it declares, and how it behaves.
+    pub plan: GroupPlan,
+    /// What it wants, and when.
+    pub wish: Option<(Wish, Moment)>,
 }
 
 /// Which revisions call `pitcrew hook`.
@@ -77,6 +89,8 @@ pub enum Owner {
     Pitcrew,
     /// CodeDeploy's service: the group names the target group, and four more events have hooks.
     CodeDeploy,
+    /// The agent, by Elastigroup's standby.
+    Elastigroup,
 }
 
 impl Options {
@@ -104,6 +118,7 @@ impl Options {
             owner: Owner::Pitcrew,
             fault: None,
             metadata_fault: None,
+            elastigroup: None,
             overlap: false,
         }
     }
@@ -136,7 +151,7 @@ impl Options {
 
     fn whole_bundle(&self) -> Bundle {
         match self.owner {
-            Owner::Pitcrew => self.bundle.clone(),
+            Owner::Pitcrew | Owner::Elastigroup => self.bundle.clone(),
             Owner::CodeDeploy => self.bundle.clone().with_traffic_shims(),
         }
     }
@@ -149,6 +164,11 @@ impl Options {
             instances: self.instances,
             deregistration_delay: self.deregistration_delay,
             fault: self.fault,
+            elastigroup: self.elastigroup.as_ref().map(|group| GroupPlan {
+                moves_traffic: self.owner == Owner::Elastigroup,
+                launches: self.first,
+                ..group.plan.clone()
+            }),
         }
     }
 }

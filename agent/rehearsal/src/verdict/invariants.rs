@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Evidence, LastSight, leaving};
+use super::{Evidence, LastSight, elastigroup, leaving};
 use crate::crew::ScriptCode;
 use crate::rehearsal::{Hooks, Owner};
 use crate::timeline::{Entry, Happening, ScriptEnd};
@@ -54,20 +54,27 @@ pub(super) fn check(evidence: &Evidence<'_>, timeline: &[Entry], calls: &[Call])
     if evidence.options.overlap {
         findings.push(expectation("traffic returns once, after the last deployment", once(evidence, timeline)));
     }
-    if evidence.options.interruption.is_some() && evidence.options.agents {
+    let wished = evidence.options.elastigroup.as_ref().is_some_and(|group| group.wish.is_some());
+    if (evidence.options.interruption.is_some() || wished) && evidence.options.agents {
         findings.extend([
             expectation("a notice is read as soon as it can be", leaving::heard(evidence, timeline)),
             expectation("out of every balancer before the end", leaving::out_in_time(evidence)),
             expectation("hooks of a leaving instance do not wait", leaving::hooks(evidence, timeline, calls)),
         ]);
     }
+    let of_group = [
+        ("the group leaves alone what is deployed to", elastigroup::left_alone(evidence, timeline)),
+        ("ready is said after the first deployment", elastigroup::ready(evidence, timeline)),
+        ("that it may go is said once, after the drain", elastigroup::released(evidence, timeline)),
+    ];
+    findings.extend(of_group.into_iter().filter_map(|(name, seen)| Some(expectation(name, seen?))));
     findings.extend([
         invariant(1, "no registration once leaving", leaving::no_registration(evidence, calls)),
         invariant(2, "healthy means back in every place", back(evidence)),
         invariant(3, "nothing else is registered", own_places(evidence, calls)),
         invariant(4, "never two owners", one_owner(evidence, calls)),
         invariant(5, "each hook answered once, in time", hooks(evidence, timeline)),
-        invariant(6, "protections are released", (Judgement::NotApplicable, "no Elastigroup in this world".to_owned())),
+        invariant(6, "protections are released", elastigroup::protections(evidence)),
         invariant(7, "deadlines are kept", leaving::deadlines(evidence, timeline, calls)),
         invariant(8, "the last healthy target stays", last_healthy(evidence, calls)),
     ]);
@@ -189,6 +196,13 @@ fn back(evidence: &Evidence<'_>) -> Seen {
             seen.push(format!("instance {number} stays out: it was told to leave"));
             continue;
         }
+        if evidence.world.is_held_back(seat) {
+            if !in_traffic.is_empty() {
+                return (Judgement::Broken, format!("instance {number} was not ready and is in traffic"));
+            }
+            seen.push(format!("instance {number} is held back: it was never ready"));
+            continue;
+        }
         match (healthy_release, is_back) {
             (Some(_), true) => {}
             (Some(_), false) => {
@@ -283,8 +297,11 @@ fn hooks(evidence: &Evidence<'_>, timeline: &[Entry]) -> Seen {
 
 /// Where CodeDeploy moves traffic, an agent only takes an instance out that leaves for good.
 fn one_owner(evidence: &Evidence<'_>, calls: &[Call]) -> Seen {
-    if evidence.options.owner == Owner::Pitcrew {
-        return (Judgement::NotApplicable, "no deployment group controls traffic".to_owned());
+    match evidence.options.owner {
+        Owner::Pitcrew | Owner::Elastigroup => {
+            return (Judgement::NotApplicable, "no deployment group controls traffic".to_owned());
+        }
+        Owner::CodeDeploy => {}
     }
     let notices = evidence.world.notices();
     for call in calls {

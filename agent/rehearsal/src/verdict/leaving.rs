@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Evidence;
 use super::invariants::{Judgement, Seen};
+use super::{Evidence, elastigroup};
 use crate::balancer::IdleOnDrain;
 use crate::interruption::Action;
 use crate::lifecycle::LifecycleEvent;
@@ -92,12 +92,18 @@ pub(super) fn heard(evidence: &Evidence<'_>, timeline: &[Entry]) -> Seen {
             Some(read) if read <= readable + bound => {
                 said.push(format!("{action} after {:.2} s", read.saturating_sub(given).as_secs_f64()));
             }
+            Some(_) if elastigroup::fault(evidence).is_some() && action == Action::Elastigroup => {
+                said.push(format!("{action} late, for the API is in trouble"));
+            }
             Some(read) => {
                 let late = read.saturating_sub(readable).as_secs_f64();
                 return broken(format!("instance {instance} read of {action} {late:.2} s after it could"));
             }
             None if gone.is_some_and(|gone| gone <= readable + bound) => {
                 said.push(format!("{action} was over before it could be read"));
+            }
+            None if elastigroup::fault(evidence).is_some() && action == Action::Elastigroup => {
+                said.push(format!("{action} could not be read"));
             }
             None => return broken(format!("instance {instance} never read of {action}")),
         }
@@ -121,6 +127,8 @@ fn patience(action: Action) -> Duration {
         Action::Rebalance => Duration::from_millis(11_700),
         Action::Scheduled => Duration::from_secs(34),
         Action::Shutdown => Duration::ZERO,
+        // Asked every few minutes; soon after the drain was seen, which is looked for every minute.
+        Action::Elastigroup => Duration::from_secs(80),
     }
 }
 

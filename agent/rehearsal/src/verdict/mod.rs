@@ -1,5 +1,6 @@
 //! Judges a rehearsal by what the world saw, never by the agent's word alone.
 
+mod elastigroup;
 mod invariants;
 mod leaving;
 mod service;
@@ -17,6 +18,7 @@ use crate::seat::Seat;
 use crate::timeline::{Entry, Happening};
 use crate::world::World;
 use crate::world::calls::Call;
+use crate::world::elastigroup::RouteLoad;
 
 pub use invariants::{Finding, Judgement};
 pub use leaving::NoticeReport;
@@ -77,6 +79,8 @@ pub struct Report {
     pub calls: Vec<Call>,
     /// Each notice that was given, and how soon it had its effect.
     pub notices: Vec<NoticeReport>,
+    /// Requests to Elastigroup's API, by route.
+    pub elastigroup_routes: Vec<RouteLoad>,
     /// Requests to the metadata services.
     pub metadata_requests: usize,
     /// The same by each agent, in a minute.
@@ -96,6 +100,7 @@ pub(crate) fn judge(evidence: Evidence<'_>) -> Report {
         seed: evidence.options.seed,
         simulated: evidence.simulated,
         absences: service::absences(&evidence.world.seats, &timeline),
+        elastigroup_routes: evidence.world.group_report().map(|report| report.routes).unwrap_or_default(),
         notices: leaving::notices(&evidence, &calls),
         metadata_requests: metadata.len(),
         metadata_requests_per_minute: leaving::metadata_rate(&evidence.world.seats, &timeline, &metadata),

@@ -62,9 +62,17 @@ impl Fault {
 /// A word that is no fault.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is no fault; the faults are throttle, 5xx, slow, denied, imds-hang, imds-503, imds-401, imds-empty, imds-flap"
+    "`{0}` is no fault; the faults are throttle, 5xx, slow, denied, imds-hang, imds-503, imds-401, imds-empty, imds-flap, \
+     elastigroup-429, elastigroup-5xx, elastigroup-hang, elastigroup-401, elastigroup-rotation, elastigroup-html, \
+     elastigroup-fields"
 )]
 pub struct UnknownFault(String);
+
+impl UnknownFault {
+    pub(super) fn new(word: &str) -> Self {
+        Self(word.to_owned())
+    }
+}
 
 impl FromStr for Fault {
     type Err = UnknownFault;

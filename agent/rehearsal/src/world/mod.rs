@@ -5,6 +5,7 @@
 
 pub mod calls;
 pub mod codedeploy;
+pub mod elastigroup;
 pub mod faults;
 pub mod identity;
 pub mod imds;
@@ -42,6 +43,7 @@ use crate::timeline::{Happening, Timeline};
 use autoscaling::AutoScaling;
 use calls::{Call, Caller, Effect};
 use codedeploy::{CodeDeploy, DeploymentGroup, DeploymentStatus, Diagnostics};
+use elastigroup::{Elastigroup, GroupPlan};
 use elbv2::LoadBalancing;
 use faults::{Fate, Fault};
 use identity::{ACCOUNT, Identity, REGION, SessionKeys};
@@ -72,6 +74,8 @@ pub struct Plan {
     pub deregistration_delay: Duration,
     /// How AWS endpoints misbehave.
     pub fault: Option<Fault>,
+    /// The Elastigroup of the instances that are deployed to, where they are in one.
+    pub elastigroup: Option<GroupPlan>,
 }
 
 /// Where a request comes from.
@@ -93,6 +97,8 @@ pub struct World {
     pub timeline: Timeline,
     /// Where it is.
     pub addresses: Addresses,
+    /// The Elastigroup, where there is one.
+    pub elastigroup_plan: Option<GroupPlan>,
     state: Mutex<State>,
 }
 
@@ -115,6 +121,7 @@ struct State {
     balancing: LoadBalancing,
     codedeploy: CodeDeploy,
     scaling: AutoScaling,
+    elastigroup: Option<Elastigroup>,
     notices: Vec<NoticeRecord>,
     troubles: Vec<MetadataTrouble>,
     fault: Option<Fault>,
@@ -153,17 +160,27 @@ impl World {
             .collect();
         let imds = seats.iter().map(|seat| (seat.number, Imds::new(Identity::new(seat, clock.wall())))).collect();
         let balancing = load_balancing(plan, addresses, &seats);
+        let elastigroup = plan.elastigroup.clone().map(|plan| {
+            let token = format!("{:032x}{:032x}", rng.u128(..), rng.u128(..));
+            let members = seats.iter().filter(|seat| seat.deployed_to).map(|seat| {
+                let own = balancing.from_the_start.iter().filter(|(_, target)| target.id == seat.instance_id);
+                (seat.number, seat.instance_id.clone(), own.cloned().collect())
+            });
+            Elastigroup::new(plan, clock.now(), token, members)
+        });
         Self {
             clock,
             seats,
             timeline,
             addresses,
+            elastigroup_plan: plan.elastigroup.clone(),
             state: Mutex::new(State {
                 rng,
                 imds,
                 balancing,
                 codedeploy: CodeDeploy::default(),
                 scaling: AutoScaling::default(),
+                elastigroup,
                 notices: Vec::new(),
                 troubles: Vec::new(),
                 fault: plan.fault,
@@ -178,6 +195,7 @@ impl World {
     pub async fn router(&self, origin: Origin, request: Request<Bytes>) -> Response<Bytes> {
         match origin {
             Origin::Imds(number) => self.metadata(number, &request).await,
+            Origin::Aws if request.uri().path().starts_with(elastigroup::PREFIX) => self.elastigroup(&request).await,
             Origin::Aws => self.aws(&request).await,
         }
     }
@@ -263,6 +281,7 @@ impl World {
         let path = request.uri().path();
         let (answer, told) = {
             let mut state = lock(&self.state);
+            state.tag_members(at.now);
             let State { rng, imds, .. } = &mut *state;
             let answer = match imds.get_mut(&number) {
                 Some(imds) => imds.answer(at, request, rng),
@@ -318,6 +337,7 @@ impl World {
     fn answer(&self, operation: &Operation, caller: Result<Caller, identity::Refusal>, fate: Fate) -> Response<Bytes> {
         let now = self.clock.now();
         let mut state = lock(&self.state);
+        state.tag_members(now);
         let request_id = request_id(&mut state.rng);
         let who = caller.unwrap_or(Caller::Unknown);
         let refused = caller
@@ -388,6 +408,14 @@ impl World {
 }
 
 impl State {
+    /// Elastigroup's tags may come later than the instances.
+    fn tag_members(&mut self, now: tokio::time::Instant) {
+        let Some(tags) = self.elastigroup.as_ref().and_then(|group| group.tags(now)) else { return };
+        for imds in self.imds.values_mut() {
+            imds.tags.extend(tags.clone());
+        }
+    }
+
     /// Answers a call that nothing stands in the way of.
     fn carry_out(
         &mut self,
@@ -405,6 +433,13 @@ impl State {
             Operation::AutoScaling { action, form } => self.scaling.call(now, action, form).map(Reply::Xml),
             Operation::Ec2 { action, form } => ec2::call(&mut self.imds, action, form).map(Reply::Xml),
             Operation::CodeDeploy { action, input } => self.codedeploy.call(action, input).map(Reply::Json),
+            Operation::Parameter { name } => match &self.elastigroup {
+                Some(group) if name == elastigroup::TOKEN_PARAMETER => {
+                    let parameter = serde_json::json!({ "Name": name, "Type": "SecureString", "Value": group.token });
+                    Ok(Reply::Json(serde_json::json!({ "Parameter": parameter })))
+                }
+                Some(_) | None => Err(ApiError::sender("ParameterNotFound", "")),
+            },
         }
     }
 }
@@ -486,7 +521,10 @@ fn load_balancing(plan: &Plan, addresses: Addresses, seats: &[Seat]) -> LoadBala
     let mut from_the_start = Vec::new();
     for seat in seats {
         let target = TargetId { id: seat.instance_id.clone(), port: seat.application.port() };
-        web.place_healthy(target.clone(), seat.address);
+        let is_new = plan.elastigroup.as_ref().is_some_and(|group| group.launches && group.ready.is_some());
+        if !(is_new && seat.deployed_to) {
+            web.place_healthy(target.clone(), seat.address);
+        }
         from_the_start.push((TARGET_GROUP.to_owned(), target));
     }
     LoadBalancing {

@@ -71,7 +71,7 @@ impl Action {
             Self::Rebalance => Some("meta-data/events/recommendations/rebalance"),
             Self::Scheduled => Some("meta-data/events/maintenance/scheduled"),
             Self::AutoScaling => Some("meta-data/autoscaling/target-lifecycle-state"),
-            Self::Shutdown => None,
+            Self::Shutdown | Self::Elastigroup => None,
         }
     }
 }
@@ -91,7 +91,7 @@ impl World {
             state.scaling.terminate(now, &seat.instance_id, lag, notice);
         }
         // Nobody reads a shutdown: it is done to the agent.
-        let read = action.path().is_none().then_some(given);
+        let read = (action == Action::Shutdown).then_some(given);
         state.notices.push(NoticeRecord {
             instance: seat.number,
             action,
@@ -112,6 +112,9 @@ impl World {
                 format!("its Auto Scaling group terminates it; the hook waits {} s at a time", notice.as_secs_f64())
             }
             Action::Shutdown => format!("the operating system shuts down, in {} s at most", notice.as_secs_f64()),
+            Action::Elastigroup => {
+                format!("Elastigroup detaches it, and holds it for {} s at most", notice.as_secs_f64())
+            }
         };
         self.happened(Some(seat.number), Happening::NoticeGiven { notice });
     }
@@ -236,7 +239,7 @@ fn plan(notices: &mut Notices, action: Action, wall: SystemTime, ends: SystemTim
         Action::Rebalance => notices.rebalance = Some(json!({ "noticeTime": rfc3339(wall) })),
         Action::Scheduled => notices.scheduled.push(scheduled_event(ends)),
         Action::AutoScaling => notices.target_lifecycle_state = Some("Terminated".to_owned()),
-        Action::Shutdown => {}
+        Action::Shutdown | Action::Elastigroup => {}
     }
 }
 

@@ -10,17 +10,39 @@ use super::{autoscaling, ec2, elbv2};
 
 /// One call, read and not yet answered.
 pub(super) enum Operation {
-    LoadBalancing { action: String, form: Form },
-    Classic { action: String },
-    AutoScaling { action: String, form: Form },
-    Ec2 { action: String, form: Form },
-    CodeDeploy { action: String, input: serde_json::Value },
+    LoadBalancing {
+        action: String,
+        form: Form,
+    },
+    Classic {
+        action: String,
+    },
+    AutoScaling {
+        action: String,
+        form: Form,
+    },
+    Ec2 {
+        action: String,
+        form: Form,
+    },
+    CodeDeploy {
+        action: String,
+        input: serde_json::Value,
+    },
+    /// SSM's GetParameter.
+    Parameter {
+        name: String,
+    },
 }
 
 impl Operation {
     /// Reads a request; `None` where it is nothing that the world knows.
     pub(super) fn read(request: &Request<Bytes>) -> Option<Self> {
         if let Some(target) = request.headers().get("x-amz-target") {
+            if target == "AmazonSSM.GetParameter" {
+                let input: serde_json::Value = serde_json::from_slice(request.body()).unwrap_or_default();
+                return Some(Self::Parameter { name: input["Name"].as_str().unwrap_or_default().to_owned() });
+            }
             let action = target.to_str().ok()?.strip_prefix("CodeDeploy_20141006.")?.to_owned();
             let input = serde_json::from_slice(request.body()).unwrap_or_default();
             return Some(Self::CodeDeploy { action, input });
@@ -44,6 +66,7 @@ impl Operation {
             | Self::AutoScaling { action, .. }
             | Self::Ec2 { action, .. }
             | Self::CodeDeploy { action, .. } => action,
+            Self::Parameter { .. } => "GetParameter",
         }
     }
 
@@ -54,6 +77,7 @@ impl Operation {
             Self::AutoScaling { .. } => "autoscaling",
             Self::Ec2 { .. } => "ec2",
             Self::CodeDeploy { .. } => "codedeploy",
+            Self::Parameter { .. } => "ssm",
         }
     }
 
@@ -69,7 +93,7 @@ impl Operation {
                     Err(error) => ec2::error(request_id, error),
                 };
             }
-            Self::CodeDeploy { .. } => {
+            Self::CodeDeploy { .. } | Self::Parameter { .. } => {
                 return match result {
                     Ok(Reply::Json(value)) => wire::json_reply(request_id, value),
                     Ok(Reply::Xml(_)) => wire::json_reply(request_id, &serde_json::Value::Null),

@@ -152,6 +152,7 @@ async fn the_log_keeps_who_changed_what() {
 #[tokio::test(start_paused = true)]
 async fn faults_meet_instances_but_not_the_operator() {
     let plan = Plan {
+        elastigroup: None,
         seed: 3,
         district: 0,
         instances: 1,

@@ -9,7 +9,14 @@ use pitcrew_rehearsal::timeline::Timeline;
 use pitcrew_rehearsal::world::{Origin, Plan, TARGET_GROUP, World};
 
 pub(crate) fn world() -> World {
-    let plan = Plan { seed: 1, district: 0, instances: 1, deregistration_delay: Duration::from_secs(60), fault: None };
+    let plan = Plan {
+        seed: 1,
+        district: 0,
+        instances: 1,
+        deregistration_delay: Duration::from_secs(60),
+        fault: None,
+        elastigroup: None,
+    };
     World::new(&plan, WorldClock::simulated(), None, Timeline::default())
 }
 

@@ -26,6 +26,7 @@ fn serving() -> View {
         notices: Vec::new(),
         leaving_in_ms: None,
         leaving_stage: None,
+        elastigroup: None,
         at_risk: None,
         blind_since: None,
         targets: vec![registration("web", 8080, "healthy"), registration("internal-api", 9090, "healthy")],

@@ -12,13 +12,15 @@ use tokio::time::sleep;
 use super::{dirs, log};
 use crate::crew::SELECTING_TAG;
 use crate::seat::Seat;
+use crate::world::World;
+use crate::world::elastigroup::{GroupPlan, TOKEN_PARAMETER};
 
 /// How long an agent may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
-pub(super) async fn start(seat: &Seat, settings: &str, mut command: Command) -> anyhow::Result<Child> {
+pub(super) async fn start(seat: &Seat, world: &World, settings: &str, mut command: Command) -> anyhow::Result<Child> {
     let dirs = dirs(seat)?;
-    for (name, text) in agent_configuration(seat, settings) {
+    for (name, text) in agent_configuration(seat, world, settings) {
         fs::write(dirs.config.join(name), text).context("writing the agent's configuration")?;
     }
     let notify = dirs.runtime.join("notify");
@@ -67,8 +69,9 @@ async fn ready(socket: &UnixDatagram) -> std::io::Result<()> {
 
 /// The configuration of an agent in a rehearsal, as fragments in TOML and their names, the least important first: the
 /// probe, patience that fits, and what to do before the end; then `settings`.
-pub fn agent_configuration(seat: &Seat, settings: &str) -> [(&'static str, String); 2] {
+pub fn agent_configuration(seat: &Seat, world: &World, settings: &str) -> [(&'static str, String); 3] {
     let scripts = seat.dirs.as_ref().map(|dirs| format!("scripts = \"{}\"\n", dirs.drain_scripts().display()));
+    let elastigroup = world.elastigroup_plan.as_ref().map(|plan| elastigroup(plan, world)).unwrap_or_default();
     let fitting = format!(
         "[[health.probe]]\n\
          name = \"app\"\n\
@@ -89,5 +92,19 @@ pub fn agent_configuration(seat: &Seat, settings: &str) -> [(&'static str, Strin
         scripts.unwrap_or_default(),
         seat.looked_at
     );
-    [("50-rehearsal.toml", fitting), ("60-set.toml", settings.to_owned())]
+    [("50-rehearsal.toml", fitting), ("55-elastigroup.toml", elastigroup), ("60-set.toml", settings.to_owned())]
+}
+
+/// Protects all that can be protected.
+fn elastigroup(plan: &GroupPlan, world: &World) -> String {
+    let owner = if plan.moves_traffic { "\n[traffic]\nowner = \"elastigroup\"\n" } else { "" };
+    format!(
+        "{owner}\n\
+         [elastigroup]\n\
+         token = \"ssm:{TOKEN_PARAMETER}\"\n\
+         base_url = \"http://{}\"\n\
+         timeout = \"5s\"\n\
+         suspend = [\"PREVENTIVE_REPLACEMENT\", \"AUTO_HEALING\", \"OUT_OF_STRATEGY\", \"REVERT_PREFERRED\"]\n",
+        world.addresses.aws
+    )
 }

@@ -93,7 +93,7 @@ impl ProcessCrew {
 impl Crew for ProcessCrew {
     fn start_agent<'a>(&'a self, seat: &'a Seat) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(async move {
-            let child = agent::start(seat, &self.settings, self.command(seat)?).await?;
+            let child = agent::start(seat, &self.world, &self.settings, self.command(seat)?).await?;
             self.agents.lock().await.insert(seat.number, child);
             Ok(())
         })

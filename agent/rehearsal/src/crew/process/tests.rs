@@ -27,8 +27,14 @@ impl Instance {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         // A district that no rehearsal takes: nothing listens here.
-        let plan =
-            Plan { seed: 1, district: 240, instances: 1, deregistration_delay: Duration::from_secs(1), fault: None };
+        let plan = Plan {
+            seed: 1,
+            district: 240,
+            instances: 1,
+            deregistration_delay: Duration::from_secs(1),
+            fault: None,
+            elastigroup: None,
+        };
         let world = Arc::new(World::new(&plan, WorldClock::real(), Some(home.path()), Timeline::default()));
         let crew = Arc::new(ProcessCrew::new(Arc::clone(&world), "/bin/false".into()).unwrap());
         Self { home, world, crew }
