@@ -198,7 +198,7 @@ impl Memory {
     /// Whether a crash would lose nothing that matters, with only `written` on disk: when a deployment was last heard of
     /// may be a little old there.
     pub fn is_kept_by(&self, written: &Memory) -> bool {
-        let Memory { leases, ended, hold, taken_out, leaving } = self;
+        let Memory { leases, ended, hold, taken_out, elastigroup, leaving } = self;
         let is_kept = |(id, lease): (&DeploymentId, &Lease)| {
             written.leases.get(id).is_some_and(|kept| {
                 lease.heard.since(kept.heard) < HEARD_MAY_LAG && *lease == Lease { heard: lease.heard, ..kept.clone() }
@@ -206,8 +206,8 @@ impl Memory {
         };
         leases.len() == written.leases.len()
             && leases.iter().all(is_kept)
-            && (ended, hold, taken_out, leaving)
-                == (&written.ended, &written.hold, &written.taken_out, &written.leaving)
+            && (ended, hold, taken_out, elastigroup, leaving)
+                == (&written.ended, &written.hold, &written.taken_out, &written.elastigroup, &written.leaving)
     }
 
     /// Whether something was taken out, and the balancer has not yet been made to take it back.

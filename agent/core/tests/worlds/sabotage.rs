@@ -6,6 +6,7 @@ use pitcrew_core::lifecycle::LifecycleEvent;
 use pitcrew_core::memory::Memory;
 use pitcrew_core::settings::Settings;
 use pitcrew_core::time::{Instant, Now};
+use pitcrew_core::traffic::wanted;
 use pitcrew_core::view::View;
 use pitcrew_core::wire::{Action, Event};
 use std::time::Duration;
@@ -68,7 +69,7 @@ impl Mind {
                 actions.extend(give_back);
             }
             Sabotage::MovesForCodeDeploy
-                if arrived == Some(LifecycleEvent::BeforeBlockTraffic) && self.core.wanted().is_in() =>
+                if arrived == Some(LifecycleEvent::BeforeBlockTraffic) && wanted(self.core.memory()).is_in() =>
             {
                 actions.push(Action::Deregister { group: "g0".into(), targets: vec![target(8080)] });
             }
