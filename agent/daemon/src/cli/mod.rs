@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and how each command ends.
 
+mod ami_clean;
 mod appspec;
 mod call;
 mod config;
@@ -82,6 +83,7 @@ enum Command {
     Rehearse(Box<RehearseArgs>),
     UserData(UserDataArgs),
     Bootstrap(BootstrapArgs),
+    AmiClean(ami_clean::AmiCleanArgs),
     #[command(hide = true)]
     DrainScripts(drain_scripts::DrainScriptsArgs),
     /// The sample application of a rehearsal
@@ -120,6 +122,7 @@ impl Cli {
             Command::Appspec(command) => appspec::run(&command),
             Command::UserData(arguments) => user_data::render(arguments),
             Command::Bootstrap(arguments) => user_data::look(&arguments),
+            Command::AmiClean(arguments) => ami_clean::run(arguments),
             Command::Rehearse(arguments) => return rehearse(*arguments, &simulated::crew),
             Command::RehearseSystemctl(arguments) => return systemctl(&arguments),
             Command::SampleApp(arguments) => sample_app(arguments),

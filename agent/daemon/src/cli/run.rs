@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -31,6 +32,12 @@ use crate::report::log::{self, Volume};
 use crate::report::metrics::Metrics;
 use crate::report::systemd;
 use crate::run::{AwsAccess, Doors, run as run_agent};
+
+/// What the agent does before it knows on which instance it is.
+const WAITING: &str = "waiting for the instance metadata service to say who this is";
+
+/// How long systemd, and what is ordered behind the agent, waits for that.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Run the agent: hear hooks and notices, and keep traffic where it belongs
 ///
@@ -82,7 +89,10 @@ async fn resident(mut settings: Settings, arguments: RunArgs, volume: Volume) ->
     let mut stopping = pin!(told_to_stop()?);
     let mut reloads = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
     info!(socket = %socket.display(), version = env!("CARGO_PKG_VERSION"), "the agent starts");
-    systemd::status("waiting for the instance metadata service to say who this is");
+    if settings.probes.is_empty() {
+        info!("no [[health.probe]] is configured: this instance counts as healthy; see /etc/pitcrew/config.d");
+    }
+    systemd::status(WAITING);
     loop {
         let (stop, stopped) = oneshot::channel();
         let mut stop = Some(stop);
@@ -236,11 +246,13 @@ fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-/// READY with the first view, then each new sentence. The watchdog is fed from the engine's own thread: where the
+/// READY with the first view, then each new sentence; READY without one, where the metadata service takes its time: the
+/// boot of a machine that has none is not held up. The watchdog is fed from the engine's own thread: where the
 /// engine is stuck, it is not fed.
 async fn keep_systemd_informed(mut shown: watch::Receiver<Option<Arc<View>>>) -> Infallible {
     let mut said: Option<String> = None;
     let mut heartbeat = systemd::watchdog_interval().map(tokio::time::interval);
+    let mut patience = pin!(tokio::time::sleep(PATIENCE));
     loop {
         let beat = async {
             match &mut heartbeat {
@@ -255,6 +267,11 @@ async fn keep_systemd_informed(mut shown: watch::Receiver<Option<Arc<View>>>) ->
                 continue;
             }
             Ok(()) = shown.changed() => {}
+            () = patience.as_mut(), if said.is_none() => {
+                systemd::ready(WAITING);
+                said = Some(WAITING.to_owned());
+                continue;
+            }
             // Without an engine there is no more to say.
             else => std::future::pending().await,
         }

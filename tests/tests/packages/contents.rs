@@ -1,0 +1,200 @@
+//! What is in the packages: what distributions' own checkers say, sizes, symbols, and an agent of the other architecture.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::built;
+use super::command::{output, run, text};
+use super::needs::{self, Program};
+
+const LINTIAN: &[Program] = &[Program { name: "lintian", package: "lintian" }];
+const RPMLINT: &[Program] =
+    &[Program { name: "rpmlint", package: "rpmlint" }, Program { name: "rpm2cpio", package: "rpm2cpio" }];
+const SYMBOLS: &[Program] = &[Program { name: "readelf", package: "binutils" }];
+const EMULATOR: &[Program] = &[Program { name: "qemu-aarch64-static", package: "qemu-user-static" }];
+
+const ENDINGS: [&str; 4] = ["amd64.deb", "arm64.deb", "x86_64.rpm", "aarch64.rpm"];
+
+#[test]
+fn agents_and_packages_are_small() {
+    for ending in ENDINGS {
+        let Some(package) = built::package("measuring packages", ending) else { return };
+        let bytes = fs::metadata(&package).unwrap().len();
+        assert!(bytes <= 3_500_000, "{} has {bytes} bytes", package.display());
+        if ending.ends_with(".deb") {
+            let folder = tempfile::tempdir().unwrap();
+            let bytes = fs::metadata(built::unpacked(&package, folder.path())).unwrap().len();
+            assert!(bytes <= 7_000_000, "the agent of {ending} has {bytes} bytes");
+        }
+    }
+}
+
+#[test]
+fn agents_ask_for_nothing_newer_than_amazon_linux_2_has() {
+    if !needs::are_there("reading symbols", &[SYMBOLS]) {
+        return;
+    }
+    for ending in ["amd64.deb", "arm64.deb"] {
+        let Some(package) = built::package("reading symbols", ending) else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let agent = built::unpacked(&package, folder.path());
+        let symbols = run("readelf", &["--wide", "--version-info", agent.to_str().unwrap()]);
+        let versions = symbols.split("GLIBC_").skip(1).filter_map(|rest| {
+            let number: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+            let (major, minor) = number.split_once('.')?;
+            Some((major.parse().ok()?, minor.split('.').next()?.parse().ok()?))
+        });
+        let newest: (u32, u32) = versions.max().unwrap();
+        assert!(newest <= (2, 26), "{ending}: {newest:?}");
+        let needed = run("readelf", &["--wide", "--dynamic", agent.to_str().unwrap()]);
+        let libraries: Vec<_> = needed.lines().filter(|line| line.contains("(NEEDED)")).collect();
+        assert!(!libraries.iter().any(|line| line.contains("libgcc_s")), "{ending}: {libraries:?}");
+        let sections = run("readelf", &["--wide", "--sections", agent.to_str().unwrap()]);
+        assert!(sections.contains(".dep-v0"), "{ending}: no data of cargo-auditable");
+        assert!(!sections.contains(".symtab"), "{ending}: not stripped");
+    }
+}
+
+#[test]
+fn every_package_has_all_that_belongs_into_an_image() {
+    for ending in ["amd64.deb", "arm64.deb"] {
+        let Some(package) = built::package("looking into packages", ending) else { return };
+        let list = run("dpkg-deb", &["--contents", package.to_str().unwrap()]);
+        for file in [
+            "./usr/bin/pitcrew",
+            "./usr/lib/pitcrew/payload/x86_64/pitcrew-bootstrap",
+            "./usr/lib/pitcrew/payload/aarch64/pitcrew-bootstrap",
+            "./usr/lib/pitcrew/config.d/10-traffic.toml",
+            "./usr/lib/pitcrew/leave-at-shutdown",
+            "./usr/lib/systemd/system/pitcrew.service",
+            "./usr/lib/systemd/system/pitcrew-drain.path",
+            "./usr/lib/systemd/system/pitcrew-drain.service",
+            "./usr/lib/systemd/system/pitcrew-shutdown.service",
+            "./usr/lib/systemd/system/pitcrew-bootstrap.service",
+            "./usr/lib/systemd/system-preset/85-pitcrew.preset",
+            "./usr/lib/sysusers.d/pitcrew.conf",
+            "./usr/lib/tmpfiles.d/pitcrew.conf",
+            "./usr/share/bash-completion/completions/pitcrew",
+            "./usr/share/zsh/vendor-completions/_pitcrew",
+            "./usr/share/fish/vendor_completions.d/pitcrew.fish",
+            "./usr/share/man/man1/pitcrew.1.gz",
+            "./usr/share/man/man1/pitcrew-run.1.gz",
+            "./usr/share/man/man1/pitcrew-hook.1.gz",
+            "./usr/share/man/man1/pitcrew-leave.1.gz",
+            "./usr/share/man/man1/pitcrew-user-data.1.gz",
+            "./usr/share/man/man5/pitcrew-config.5.gz",
+            "./usr/share/doc/pitcrew/sbom.cdx.json",
+            "./usr/share/doc/pitcrew/THIRD-PARTY",
+            "./usr/share/doc/pitcrew/configuration.md",
+            "./usr/share/doc/pitcrew/operators-guide.md",
+            "./usr/share/doc/pitcrew/examples/iam/agent.json",
+            "./usr/share/doc/pitcrew/examples/appspec/sample/appspec.yml",
+            "./etc/pitcrew/config.d/",
+            "./etc/pitcrew/drain.d/",
+        ] {
+            assert!(list.lines().any(|line| line.ends_with(&format!(" {file}"))), "{ending} lacks {file}:\n{list}");
+        }
+    }
+}
+
+#[test]
+fn every_key_of_the_configuration_is_in_its_reference() {
+    let Some(package) = built::package("reading the reference", "amd64.deb") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let agent = built::unpacked(&package, folder.path());
+    let shown = run(agent.to_str().unwrap(), &["config", "show", "--json"]);
+    let reference = fs::read_to_string(folder.path().join("usr/share/doc/pitcrew/configuration.md")).unwrap();
+    let keys: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    for entry in keys.as_array().unwrap() {
+        let key = entry["key"].as_str().unwrap();
+        let name = key.rsplit('.').next().unwrap();
+        assert!(reference.contains(&format!("{name} = ")), "the reference lacks {key}");
+    }
+}
+
+#[test]
+fn bill_of_materials_names_what_the_lock_file_has() {
+    let Some(package) = built::package("reading the bill of materials", "arm64.deb") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    built::unpacked(&package, folder.path());
+    let text = fs::read_to_string(folder.path().join("usr/share/doc/pitcrew/sbom.cdx.json")).unwrap();
+    let bill: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let lock = fs::read_to_string(built::source().join("Cargo.lock")).unwrap();
+    let parts = bill["components"].as_array().unwrap();
+    for part in parts {
+        let entry = format!("name = {}\nversion = {}", part["name"], part["version"]);
+        assert!(lock.contains(&entry), "{entry} is not in Cargo.lock");
+    }
+    for name in ["ring", "rustls", "tokio", "aws-sdk-codedeploy"] {
+        assert!(parts.iter().any(|part| part["name"] == name), "{name} is missing");
+    }
+}
+
+#[test]
+fn lintian_finds_no_error() {
+    let test = "lintian";
+    for ending in ["amd64.deb", "arm64.deb"] {
+        let (Some(package), true) = (built::package(test, ending), needs::are_there(test, &[LINTIAN])) else { return };
+        let package = package.to_str().unwrap();
+        let said = output("lintian", &["--allow-root", "--fail-on", "error", "--tag-display-limit", "0", package]);
+        assert!(said.status.success(), "{}", text(&said));
+    }
+}
+
+#[test]
+fn rpmlint_finds_no_error() {
+    let test = "rpmlint";
+    for ending in ["x86_64.rpm", "aarch64.rpm"] {
+        let (Some(package), true) = (built::package(test, ending), needs::are_there(test, &[RPMLINT])) else { return };
+        let settings = built::source().join("packaging/rpm/rpmlint.toml");
+        let said = output("rpmlint", &["--config", settings.to_str().unwrap(), package.to_str().unwrap()]);
+        assert!(said.status.success(), "{}", text(&said));
+    }
+}
+
+/// The same input makes the same bytes, whatever the time and the folder of its making.
+#[test]
+fn packing_twice_makes_the_same_bytes() {
+    let test = "packing twice";
+    let Some(package) = built::package(test, "amd64.deb") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let agent = built::unpacked(&package, folder.path());
+    for format in ["deb", "rpm"] {
+        let first = fs::read(pack(format, &agent)).unwrap();
+        let again = fs::read(pack(format, &agent)).unwrap();
+        assert!(first == again, "{format}: {} and {} bytes", first.len(), again.len());
+    }
+}
+
+fn pack(format: &str, agent: &Path) -> String {
+    let out = Command::new(built::source().join("packaging/pack"))
+        .args(["x86_64", format, agent.to_str().unwrap(), "8.0.0"])
+        .env("CARGO_TARGET_DIR", built::target())
+        .env("SOURCE_DATE_EPOCH", "1800000000")
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", text(&out));
+    String::from_utf8(out.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn arm_agent_starts_under_emulation() {
+    let test = "the agent for aarch64";
+    let (Some(package), true) = (built::package(test, "arm64.deb"), needs::are_there(test, &[EMULATOR])) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let agent = built::unpacked(&package, folder.path());
+    let emulated = |arguments: &[&str]| {
+        let mut words = vec!["-L", "/usr/aarch64-linux-gnu", agent.to_str().unwrap()];
+        words.extend(arguments);
+        run("qemu-aarch64-static", &words)
+    };
+    assert!(emulated(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
+    let fragments = built::source().join("packaging/config.d");
+    emulated(&["config", "check", "--config-dir", fragments.to_str().unwrap()]);
+    // The whole agent, its client of AWS and the world, in one process under virtual time.
+    let said = emulated(&["rehearse", "--simulated"]);
+    assert!(said.contains("lost 0 of"), "{said}");
+}

@@ -1,0 +1,174 @@
+//! What people copy: snippets for Terraform, CloudFormation and Packer, and the links and examples of the documentation.
+//!
+//! Providers come from a registry that a test does not reach, so `terraform validate` is not run: the format is checked
+//! by `terraform fmt` where it is installed, and that the module names what there is, by tests of our own.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::built::source;
+use super::command::{output, text};
+use super::needs;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(source().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The words after `before` in a text, up to what is no word.
+fn words_after<'a>(text: &'a str, before: &str) -> BTreeSet<&'a str> {
+    let word = |rest: &'a str| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').next();
+    text.split(before).skip(1).filter_map(word).collect()
+}
+
+#[test]
+fn terraform_module_uses_the_variables_that_it_declares() {
+    let (main, variables, outputs) = (
+        read("packaging/terraform/main.tf"),
+        read("packaging/terraform/variables.tf"),
+        read("packaging/terraform/outputs.tf"),
+    );
+    let declared = words_after(&variables, "variable \"");
+    let used = words_after(&main, "var.");
+    assert_eq!(used, declared);
+    // Each reference to a resource or a data source names one that is there.
+    for (kind, prefix) in [("resource", ""), ("data", "data.")] {
+        let declared: BTreeSet<String> = main
+            .lines()
+            .filter_map(|line| line.strip_prefix(&format!("{kind} \"")))
+            .map(|rest| rest.replace("\" \"", ".").replace("\" {", ""))
+            .collect();
+        for line in main.lines().chain(outputs.lines()) {
+            for kind in
+                ["aws_iam_role", "aws_iam_instance_profile", "aws_partition", "aws_iam_policy_document", "external"]
+            {
+                for (at, found) in line.match_indices(&format!("{prefix}{kind}.")) {
+                    let is_data = line[..at].ends_with("data.");
+                    if (prefix.is_empty() && is_data) || line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
+                    {
+                        continue;
+                    }
+                    let name = words_after(&line[at..], found).into_iter().next().unwrap();
+                    let known = declared.contains(&format!("{kind}.{name}"));
+                    assert!(known, "{line}: no {kind}.{name} in {declared:?}");
+                }
+            }
+        }
+    }
+    // The values of an Elastigroup are those of the type that the variable has.
+    let shape = &variables[variables.find("type = object").unwrap()..];
+    for key in words_after(&main, "var.elastigroup.") {
+        assert!(shape.contains(&format!("    {key} ")), "var.elastigroup has no {key}");
+    }
+}
+
+#[test]
+fn terraform_module_is_formatted() {
+    if needs::find("terraform").is_none() {
+        // No package of the distribution has it.
+        eprintln!("SKIPPED: the format of packaging/terraform needs terraform");
+        return;
+    }
+    let formatted =
+        output("terraform", &["fmt", "-check", "-diff", source().join("packaging/terraform").to_str().unwrap()]);
+    assert!(formatted.status.success(), "{}", text(&formatted));
+}
+
+#[test]
+fn snippets_and_guides_name_commands_files_and_units_that_there_are() {
+    let texts = files(&source().join("packaging"), &["tf", "yaml", "hcl"])
+        .into_iter()
+        .chain(files(&source().join("docs"), &["md"]))
+        .chain(["README.md", "README.ko.md", "SECURITY.md"].map(|name| source().join(name)));
+    let cli = read("agent/daemon/src/cli/mod.rs");
+    for path in texts {
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for line in text.lines() {
+            let code = line.split('`').skip(1).step_by(2);
+            for command in code.filter_map(|code| code.strip_prefix("pitcrew ")) {
+                let word = command.split_whitespace().next().unwrap_or_default();
+                if word.starts_with('-') || word.is_empty() {
+                    continue;
+                }
+                let variant: String = word.split('-').map(|part| part[..1].to_uppercase() + &part[1..]).collect();
+                let known = ["(", " ", ",", "{"].iter().any(|end| cli.contains(&format!("    {variant}{end}")));
+                assert!(known, "{}: there is no `pitcrew {word}`", path.display());
+            }
+            for unit in words_after(line, "systemctl status ").into_iter().chain(words_after(line, "journalctl -u ")) {
+                let file = source().join(format!("systemd/{unit}.service"));
+                assert!(file.exists() || !unit.starts_with("pitcrew"), "{}: no unit {unit}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn links_of_the_documentation_lead_somewhere() {
+    let documents = files(&source().join("docs"), &["md"]).into_iter().chain(
+        ["README.md", "README.ko.md", "SECURITY.md", "agent/ARCHITECTURE.md", "CHANGELOG.md"]
+            .map(|name| source().join(name)),
+    );
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.starts_with("http") || target.starts_with('#') {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = document.parent().unwrap().join(file);
+            assert!(path.exists(), "{}: {target} is not there", document.display());
+            if !anchor.is_empty() {
+                let there = fs::read_to_string(&path).unwrap();
+                let anchors: BTreeSet<String> = there.lines().filter(|line| line.starts_with('#')).map(slug).collect();
+                assert!(anchors.contains(anchor), "{}: {target}: no such heading", document.display());
+            }
+        }
+    }
+}
+
+/// Every configuration in a guide is one that the agent accepts.
+#[test]
+fn examples_of_the_guides_are_accepted() {
+    let test = "the examples of the guides";
+    let Some(package) = super::built::package(test, "amd64.deb") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let agent = super::built::unpacked(&package, folder.path());
+    let mut examples = 0;
+    for guide in files(&source().join("docs"), &["md"]) {
+        let text = fs::read_to_string(&guide).unwrap();
+        for example in text.split("```toml\n").skip(1).filter_map(|rest| rest.split("\n```").next()) {
+            let config = folder.path().join(format!("config-{examples}"));
+            fs::create_dir(&config).unwrap();
+            fs::write(config.join("example.toml"), example).unwrap();
+            let arguments = ["config", "check", "--config-dir", config.to_str().unwrap()];
+            let checked = output(agent.to_str().unwrap(), &arguments);
+            assert!(checked.status.success(), "{}: {}", guide.display(), text_of(&checked, example));
+            examples += 1;
+        }
+    }
+    assert!(examples > 2, "only {examples} examples");
+}
+
+fn text_of(checked: &std::process::Output, example: &str) -> String {
+    format!("{}\n{example}", text(checked))
+}
+
+/// A heading as links write it.
+fn slug(heading: &str) -> String {
+    let title = heading.trim_start_matches('#').trim().to_lowercase();
+    title.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-').collect::<String>().replace(' ', "-")
+}
+
+/// Files below a folder with one of these extensions.
+fn files(folder: &Path, extensions: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            found.extend(files(&entry, extensions));
+        } else if entry.extension().is_some_and(|own| extensions.iter().any(|one| own == *one)) {
+            found.push(entry);
+        }
+    }
+    found.sort();
+    found
+}
