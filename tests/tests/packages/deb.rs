@@ -48,7 +48,10 @@ fn is_in_traffic(instance: &Instance) -> bool {
 #[test]
 fn package_lives_through_everything_and_leaves_nothing() {
     let test = "the life of the Debian package";
-    let (Some(package), true) = (built::package(test, "amd64.deb"), needs::met(test, &[CONTAINER])) else { return };
+    let Some(package) = built::package(test, "amd64.deb") else { return };
+    if !needs::met(test, &[CONTAINER]) {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let agent = built::unpacked(&package, folder.path());
     let newer = built::next_version("x86_64", "deb", &agent);
