@@ -40,32 +40,25 @@ impl<'a> Text<'a> {
     }
 
     /// Appends `number` in decimal.
-    pub fn number(&mut self, number: u64) -> &mut Self {
-        self.padded(number, 1)
-    }
-
-    /// Appends `number` in decimal with at least `width` digits.
-    pub fn padded(&mut self, mut number: u64, width: usize) -> &mut Self {
-        let mut digits = [b'0'; 20];
-        let mut used = 0;
+    pub fn number(&mut self, mut number: u64) -> &mut Self {
+        let mut digits = [0; 20];
+        let mut begin = digits.len();
         for digit in digits.iter_mut().rev() {
-            if number == 0 && used >= width {
-                break;
-            }
             *digit = b'0' + (number % 10) as u8;
             number /= 10;
-            used += 1;
+            begin -= 1;
+            if number == 0 {
+                break;
+            }
         }
-        self.put(digits.get(digits.len() - used..).unwrap_or_default())
+        self.put(digits.get(begin..).unwrap_or_default())
     }
 
     /// Appends `bytes` as lower-case hexadecimal.
     pub fn hex(&mut self, bytes: &[u8]) -> &mut Self {
         for byte in bytes {
             for nibble in [byte >> 4, byte & 15] {
-                self.put(
-                    b"0123456789abcdef".get(usize::from(nibble)..).and_then(|from| from.get(..1)).unwrap_or_default(),
-                );
+                self.put(&[if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }]);
             }
         }
         self
@@ -196,8 +189,8 @@ mod tests {
     fn a_text_that_does_not_fit_is_none() {
         let mut room = [0; 8];
         let mut text = Text::new(&mut room);
-        text.put(b"ab").number(0).padded(7, 2).hex(&[0xf0]);
-        assert_eq!(text.bytes(), b"ab007f0");
+        text.put(b"ab").number(0).number(70).hex(&[0xaf]);
+        assert_eq!(text.bytes(), b"ab070af");
         assert!(!text.is_overflowed());
         text.put(b"xy");
         assert_eq!((text.bytes(), text.is_overflowed()), (&b""[..], true));

@@ -1,9 +1,9 @@
 //! Each distribution's own way to the agents.
 
 use pitcrew_plan::journal::Failure;
+use pitcrew_tests::aws::{INSTANCE, REGION};
 
 use super::host::Host;
-use super::world::{INSTANCE, REGION};
 
 fn host(os_release: &str) -> Host {
     let host = Host::new();

@@ -7,13 +7,14 @@ use std::time::Duration;
 use pitcrew_plan::journal::{Entry, latest_run};
 use tokio::time::Instant;
 
-use super::host::Host;
+use super::host::{Host, TOOLS};
 use super::world::Reply;
 
 #[test]
 fn faults_are_outlasted_at_their_true_length() {
     let all = [metadata_that_is_down_for_a_minute, a_lock_that_is_held_for_ninety_seconds, a_clock_ten_minutes_slow];
-    let running = all.map(thread::spawn);
+    let mut running = Vec::from(all.map(thread::spawn));
+    running.extend(TOOLS.map(|tool| thread::spawn(move || a_server_that_falls_silent(tool))));
     for fault in running {
         fault.join().unwrap();
     }
@@ -44,6 +45,19 @@ fn a_clock_ten_minutes_slow() {
     host.world.state().ahead_s = 600;
     host.run().assert_ended_well();
     assert_eq!(host.world.calls_to_ec2().len(), 2, "refused once, then signed by the server's date");
+}
+
+fn a_server_that_falls_silent(tool: &str) {
+    let host = host();
+    host.with_only(tool);
+    let mut is_first = true;
+    host.world.fault(move |call| {
+        let falls_silent = call.path.ends_with("/pitcrew.deb") && std::mem::replace(&mut is_first, false);
+        falls_silent.then_some(Reply::Silence)
+    });
+    host.run().assert_ended_well();
+    assert_eq!(host.world.asked("/pitcrew.deb"), 2, "{tool}");
+    assert!((19_000..80_000).contains(&millis(&host, "pitcrew")), "{tool}: {}", host.journal());
 }
 
 /// A host whose request keeps the pace and the deadline that are shipped.

@@ -47,6 +47,13 @@ fn metadata_that_is_down_for_a_while_is_waited_for() {
 }
 
 #[test]
+fn metadata_that_hangs_is_given_up_and_asked_again() {
+    let host = Host::new();
+    host.world.fault(first(6, is_metadata, Reply::Silence));
+    host.run().assert_ended_well();
+}
+
+#[test]
 fn metadata_that_never_answers_is_a_failure_at_the_deadline() {
     let mut host = Host::new();
     host.ask("deadline 1");

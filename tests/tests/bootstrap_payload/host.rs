@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use pitcrew_plan::journal::{Entry, Failure, Outcome, latest_run};
+use pitcrew_tests::aws::{INSTANCE, REGION};
 use ring::digest;
 
 use super::payload;
-use super::world::{INSTANCE, REGION, World};
+use super::world::World;
 
 pub(crate) const DEBIAN: &str = "ID=debian\nVERSION_ID=\"12\"\n";
 /// What can speak TLS.

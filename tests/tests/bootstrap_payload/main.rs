@@ -9,7 +9,6 @@ mod endurance;
 mod faults;
 mod host;
 mod payload;
-mod signature;
 mod size;
 mod steps;
 mod world;

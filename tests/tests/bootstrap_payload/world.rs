@@ -7,17 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
-
-use super::signature;
-
-pub(crate) const INSTANCE: &str = "i-0123456789abcdef0";
-pub(crate) const REGION: &str = "eu-west-1";
-pub(crate) const KEY_ID: &str = "ASIAEXAMPLEEXAMPLE00";
-pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-pub(crate) const TOKEN: &str = "a/token+of=the+role";
+use pitcrew_tests::aws::{INSTANCE, Role, authority, metadata, signature};
+use rustls::{ServerConnection, StreamOwned};
 
 /// A request that somebody made.
 #[derive(Debug, Clone)]
@@ -54,6 +45,8 @@ pub(crate) enum Reply {
     Half(Vec<u8>),
     /// Not at all: the connection is closed.
     Nothing,
+    /// Not at all: the connection stays open for as long as the caller likes.
+    Silence,
 }
 
 impl Reply {
@@ -73,7 +66,7 @@ pub(crate) type Fault = Box<dyn FnMut(&Call) -> Option<Reply> + Send>;
 /// What the world holds and has heard.
 pub(crate) struct State {
     pub(crate) instance: String,
-    pub(crate) token: String,
+    pub(crate) role: Role,
     /// Objects by `/bucket/key`.
     pub(crate) objects: BTreeMap<String, Vec<u8>>,
     pub(crate) fault: Fault,
@@ -97,14 +90,14 @@ impl World {
     pub(crate) fn start() -> Self {
         let state = Arc::new(Mutex::new(State {
             instance: INSTANCE.to_owned(),
-            token: TOKEN.to_owned(),
+            role: Role::default(),
             objects: BTreeMap::new(),
             fault: Box::new(|_| None),
             heard: Vec::new(),
             tagged: Vec::new(),
             ahead_s: 0,
         }));
-        let (authority, config) = certificates();
+        let (authority, config) = authority::serving(&["localhost", "127.0.0.1"]);
         let metadata = listen(&state, serve);
         let services = listen(&state, move |stream, state| {
             let Ok(connection) = ServerConnection::new(Arc::clone(&config)) else { return };
@@ -164,25 +157,6 @@ fn listen(state: &Arc<Mutex<State>>, serve: impl Fn(TcpStream, &Mutex<State>) + 
     address
 }
 
-/// An authority of the test's own, and a server's certificate by it.
-fn certificates() -> (String, Arc<ServerConfig>) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, "authority of the test");
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-        .unwrap();
-    (authority.pem(), Arc::new(config))
-}
-
 /// Answers one request, then closes, as the metadata service does.
 fn serve(mut stream: impl Read + Write, state: &Mutex<State>) {
     let Some(call) = read(&mut stream) else { return };
@@ -197,6 +171,11 @@ fn serve(mut stream: impl Read + Write, state: &Mutex<State>) {
         Reply::Full(status, body) => (status, body.clone(), body),
         Reply::Half(body) => (200, body.clone(), body[..body.len() / 2].to_vec()),
         Reply::Nothing => return,
+        Reply::Silence => {
+            // Each read ends after its own time limit, which is shorter than a caller's patience may be.
+            let _ = (0..4).find(|_| matches!(stream.read(&mut [0; 64]), Ok(0)));
+            return;
+        }
     };
     let head = format!(
         "HTTP/1.1 {status} Whatever\r\nServer: EC2ws\r\nDate: {date}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -233,7 +212,7 @@ fn answer(state: &mut State, call: &Call, now: u64) -> Reply {
         ("POST", "/") => create_tags(state, call, now),
         ("GET", path) => match path.strip_prefix("/latest/") {
             Some(_) if call.header("x-aws-ec2-metadata-token") != "a-session-token" => Reply::Full(401, Vec::new()),
-            Some(key) => metadata(state, key)
+            Some(key) => metadata::text(key, &state.instance, &state.role)
                 .map_or(Reply::Full(404, b"<xhtml/>".to_vec()), |text| Reply::Full(200, text.into_bytes())),
             None => {
                 state.objects.get(path).map_or(Reply::Full(404, Vec::new()), |object| Reply::Full(200, object.clone()))
@@ -243,34 +222,24 @@ fn answer(state: &mut State, call: &Call, now: u64) -> Reply {
     }
 }
 
-fn metadata(state: &State, key: &str) -> Option<String> {
-    Some(match key {
-        "dynamic/instance-identity/document" => {
-            format!(
-                "{{\n  \"accountId\" : \"123456789012\",\n  \"instanceId\" : \"{}\",\n  \"region\" : \"{REGION}\"\n}}",
-                state.instance
-            )
-        }
-        "meta-data/services/domain" => "amazonaws.com".to_owned(),
-        "meta-data/iam/security-credentials/" => "role-of-the-group".to_owned(),
-        "meta-data/iam/security-credentials/role-of-the-group" => format!(
-            "{{\n  \"Code\" : \"Success\",\n  \"LastUpdated\" : \"2026-11-23T05:00:00Z\",\n  \"Type\" : \"AWS-HMAC\",\n  \
-             \"AccessKeyId\" : \"{KEY_ID}\",\n  \"SecretAccessKey\" : \"{SECRET}\",\n  \"Token\" : \"{}\",\n  \
-             \"Expiration\" : \"2026-11-23T11:00:00Z\"\n}}",
-            state.token
-        ),
-        _ => return None,
-    })
-}
-
 fn create_tags(state: &mut State, call: &Call, now: u64) -> Reply {
-    if call.header("x-amz-security-token") != state.token {
+    let signed = signature::Call {
+        method: &call.method,
+        host: call.header("host"),
+        path: &call.path,
+        content_type: call.header("content-type"),
+        date: call.header("x-amz-date"),
+        token: call.header("x-amz-security-token"),
+        authorization: call.header("authorization"),
+        body: &call.body,
+    };
+    if signed.token != state.role.token {
         return Reply::ec2_error(400, "ExpiredToken");
     }
-    if !signature::is_valid(call, &state.token) {
+    if signed.flaw(&state.role).is_some() {
         return Reply::ec2_error(401, "AuthFailure");
     }
-    if signature::signed_at(call).is_none_or(|signed| signed.abs_diff(now) > 300) {
+    if signed.signed_at().is_none_or(|signed| signed.abs_diff(now) > 300) {
         return Reply::ec2_error(400, "RequestExpired");
     }
     state.tagged.push(call.form());

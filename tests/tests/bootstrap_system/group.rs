@@ -17,7 +17,7 @@ use super::world::{EC2, INSTANCE, REGION, S3, World};
 
 const VERSION: &str = "3.3.3050.0";
 const AUTHORITY: &str = "/etc/pitcrew-test-authority.pem";
-const JOURNAL: &str = "var/lib/pitcrew-bootstrap/journal";
+pub(crate) const JOURNAL: &str = "var/lib/pitcrew-bootstrap/journal";
 const SCRIPT: &str = "/var/lib/cloud/instance/scripts/part-001";
 
 /// The journal of a first run that goes well, step by step. What only waits may find that it need not.
@@ -74,7 +74,7 @@ impl Kind {
         }
     }
 
-    fn build(self, package: &Package<'_>) -> Vec<u8> {
+    pub(crate) fn build(self, package: &Package<'_>) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let file = match self {
             Self::Deb => package.deb(folder.path()),
@@ -101,19 +101,26 @@ impl Group {
         machine.write(AUTHORITY.trim_start_matches('/'), world.authority.as_bytes());
 
         let extension = kind.name();
-        let pitcrew =
-            kind.build(&Package { name: "pitcrew", version: "0.1.0", program: "exec sleep infinity", unit: "pitcrew" });
+        let pitcrew = kind.build(&Package {
+            name: "pitcrew",
+            version: "0.1.0",
+            program: "exec sleep infinity",
+            unit: "pitcrew",
+            depends: "",
+        });
         let ssm = kind.build(&Package {
             name: "amazon-ssm-agent",
             version: VERSION,
             program: SSM_AGENT,
             unit: "amazon-ssm-agent",
+            depends: "",
         });
         let codedeploy = kind.build(&Package {
             name: "codedeploy-agent",
             version: "2.0.1",
             program: CODEDEPLOY_AGENT,
             unit: "codedeploy-agent",
+            depends: "",
         });
         let platform = kind.ssm_platform();
         let settings = format!(
@@ -156,6 +163,14 @@ impl Group {
         Self { machine, world, settings }
     }
 
+    /// Puts another object in the place of one, and has its digest pinned in the place of the other's.
+    pub(crate) fn replace(&mut self, key: &str, object: Vec<u8>) {
+        let digest = sha256(&object);
+        if let Some(other) = self.world.put(key, object) {
+            self.settings = self.settings.replace(&sha256(&other), &digest);
+        }
+    }
+
     /// Boots with user data for [`Self::settings`] and waits until cloud-init is through with it.
     pub(crate) async fn launch(&mut self, appended: Option<&str>) {
         let user_data = installer::user_data(&self.settings, appended).await;
@@ -170,12 +185,20 @@ impl Group {
         let is_through = || {
             self.machine.is_up() && self.machine.run(&["test", "-e", "/run/cloud-init/result.json"]).status.success()
         };
-        self.machine.until("cloud-init is through", Duration::from_secs(60), is_through).await;
+        self.machine.until("cloud-init is through", Duration::from_secs(300), is_through).await;
     }
 
     /// Runs the same user data again, by hand; answers with its exit status.
     pub(crate) fn run_again(&self) -> Option<i32> {
         self.machine.run(&["sh", SCRIPT]).status.code()
+    }
+
+    /// Milliseconds that a step of the latest run took.
+    pub(crate) fn millis(&self, step: &str) -> Option<u32> {
+        latest_run(self.machine.read(JOURNAL).as_bytes()).find_map(|entry| match entry {
+            Entry::Step { name, millis, .. } if name == step => Some(millis),
+            Entry::Run { .. } | Entry::Step { .. } | Entry::End { .. } => None,
+        })
     }
 
     /// Steps of the latest run and how they ended, `end` last.

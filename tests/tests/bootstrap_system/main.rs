@@ -15,5 +15,4 @@ mod needs;
 mod on_amazon_linux;
 mod on_debian;
 mod packages;
-mod sigv4;
 mod world;

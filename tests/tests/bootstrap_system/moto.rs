@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use pitcrew_tests::aws::authority;
+
 use super::command::{output, text};
 use super::installer;
 use super::needs::{self, Program};
-use super::world::{Role, World, issue};
+use super::world::{Role, World};
 
 const HELPER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bootstrap_system/moto.py");
 
@@ -53,7 +55,7 @@ impl Moto {
         let python = python()?;
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
-        let (authority, certificate, key) = issue(&["127.0.0.1"]);
+        let (authority, certificate, key) = authority::issue(&["127.0.0.1"]);
         fs::write(file("authority.pem"), authority).unwrap();
         fs::write(file("certificate.pem"), certificate.pem()).unwrap();
         fs::write(file("key.pem"), key.serialize_pem()).unwrap();

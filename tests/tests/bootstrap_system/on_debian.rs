@@ -1,9 +1,15 @@
 //! Debian: `.deb` packages, apt and dpkg.
 
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use pitcrew_plan::journal::{Failure, Outcome};
 
-use super::group::{Group, Kind};
+use super::group::{Group, JOURNAL, Kind};
 use super::needs;
+use super::packages::Package;
 
 const OS_RELEASE: &str = "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian of a test\"\n";
 const INSTALL: &str = "apt-get install -y";
@@ -61,4 +67,67 @@ async fn altered_package_is_not_installed_and_no_ready_tag_is_set() {
     });
     let result = String::from_utf8(group.machine.run(&["cat", "/run/cloud-init/result.json"]).stdout).unwrap();
     assert!(result.contains("failures (part-001)"), "cloud-init says so as well: {result}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lock_of_apt_that_is_held_for_ninety_seconds_is_waited_for() {
+    const HOLD: &str = "import fcntl, sys\nlock = open(sys.argv[1], 'a+')\nfcntl.lockf(lock, fcntl.LOCK_EX)\n\
+        print('held', flush=True)\nsys.stdin.read()";
+    if !needs::met("a lock of apt", &[needs::SYSTEM, needs::DEB]) {
+        return;
+    }
+    let mut group = Group::new("deb-lock", OS_RELEASE, Kind::Deb, INSTALL).await;
+    group.settings = group.settings.replace("deadline = \"2m\"", "deadline = \"5m\"");
+    // As unattended upgrades hold it while a machine boots for the first time.
+    let mut holder = Command::new("python3")
+        .args(["-c", HOLD])
+        .arg(group.machine.path("var/lib/dpkg/lock-frontend"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut held = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut held).unwrap();
+    assert_eq!(held, "held\n");
+    let journal = group.machine.path(JOURNAL);
+    let releasing = tokio::spawn(async move {
+        while !fs::read_to_string(&journal).is_ok_and(|journal| journal.contains("\nrole ")) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        drop(holder.stdin.take());
+        holder.wait().unwrap();
+    });
+    group.launch(None).await;
+    releasing.await.unwrap();
+    let waited = group.millis("pitcrew").unwrap();
+    assert!((85_000..150_000).contains(&waited), "{waited} ms: {}", group.machine.story());
+    group.assert_tagged(&[super::world::INSTANCE]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn package_that_needs_what_is_nowhere_and_unit_that_ends_are_told_and_keep_the_tags_away() {
+    if !needs::met("a broken package", &[needs::SYSTEM, needs::DEB]) {
+        return;
+    }
+    let mut group = Group::new("deb-broken", OS_RELEASE, Kind::Deb, INSTALL).await;
+    let pitcrew =
+        Package { name: "pitcrew", version: "0.1.0", program: "", unit: "pitcrew", depends: "nothing-like-it" };
+    group.replace("packages/pitcrew.deb", Kind::Deb.build(&pitcrew));
+    let agent = Package {
+        name: "codedeploy-agent",
+        version: "2.0.1",
+        program: "exit 1",
+        unit: "codedeploy-agent",
+        depends: "",
+    };
+    group.replace("aws-codedeploy-eu-west-1/releases/agent", Kind::Deb.build(&agent));
+    group.launch(None).await;
+    let (story, whole) = (group.story(), group.machine.story());
+    for failed in [("pitcrew", Failure::Install), ("codedeploy-running", Failure::Unit), ("end", Failure::Install)] {
+        assert!(story.contains(&(failed.0.to_owned(), Outcome::Failed(failed.1))), "{failed:?}: {whole}");
+    }
+    assert!(group.machine.is_active("amazon-ssm-agent"), "{whole}");
+    assert!(whole.contains("Depends: nothing-like-it"), "the manager's words are kept: {whole}");
+    assert!(story.iter().all(|(step, _)| step != "tags"), "{story:?}");
 }

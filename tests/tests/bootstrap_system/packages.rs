@@ -13,6 +13,8 @@ pub(crate) struct Package<'a> {
     pub(crate) program: &'a str,
     /// Name of the unit.
     pub(crate) unit: &'a str,
+    /// A package that it depends on; empty for none.
+    pub(crate) depends: &'a str,
 }
 
 impl Package<'_> {
@@ -34,6 +36,11 @@ impl Package<'_> {
         fs::write(units.join(format!("{}.service", self.unit)), self.service()).unwrap();
     }
 
+    /// The line about what it depends on, if there is to be one.
+    fn dependency(&self, field: &str) -> String {
+        if self.depends.is_empty() { String::new() } else { format!("{field}{}\n", self.depends) }
+    }
+
     /// Like Amazon's own scriptlets: enable and start at installation.
     fn scriptlet(&self) -> String {
         format!("systemctl daemon-reload\nsystemctl enable {0}\nsystemctl start {0}\n", self.unit)
@@ -48,8 +55,10 @@ impl Package<'_> {
         fs::write(
             control.join("control"),
             format!(
-                "Package: {}\nVersion: {}\nArchitecture: all\nMaintainer: Tests <tests@example.org>\nDescription: of a test\n",
-                self.name, self.version
+                "Package: {}\nVersion: {}\nArchitecture: all\nMaintainer: Tests <tests@example.org>\n{}Description: of a test\n",
+                self.name,
+                self.version,
+                self.dependency("Depends: "),
             ),
         )
         .unwrap();
@@ -71,11 +80,12 @@ impl Package<'_> {
             &spec,
             format!(
                 "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: of a test\nLicense: Apache-2.0\nBuildArch: noarch\n\
-                 AutoReqProv: no\n%description\nof a test\n\
+                 AutoReqProv: no\n{requires}%description\nof a test\n\
                  %install\ncp -a {files}/. %{{buildroot}}/\n%post\n{scriptlet}\n\
                  %files\n/usr/bin/{name}\n/usr/lib/systemd/system/{unit}.service\n",
                 name = self.name,
                 version = self.version,
+                requires = self.dependency("Requires: "),
                 files = files.display(),
                 scriptlet = self.scriptlet(),
                 unit = self.unit,

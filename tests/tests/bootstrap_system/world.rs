@@ -9,27 +9,15 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use pitcrew_tests::aws::signature;
+pub(crate) use pitcrew_tests::aws::{INSTANCE, REGION, Role};
+use pitcrew_tests::aws::{authority, metadata as documents};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::sigv4;
-
-pub(crate) const INSTANCE: &str = "i-0123456789abcdef0";
-pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const S3: &str = "s3.eu-west-1.amazonaws.com";
 pub(crate) const EC2: &str = "ec2.eu-west-1.amazonaws.com";
-
-/// The role's credentials.
-#[derive(Debug, Clone)]
-pub(crate) struct Role {
-    pub(crate) key_id: String,
-    pub(crate) secret: String,
-    pub(crate) token: String,
-}
 
 /// What the world holds and what it has heard.
 pub(crate) struct State {
@@ -59,15 +47,12 @@ pub(crate) struct World {
 impl World {
     /// Answers on these sockets: `metadata` in plain HTTP, `services` in TLS under the names of S3 and EC2.
     pub(crate) fn start(metadata: TcpListener, services: TcpListener) -> Self {
-        let (authority, acceptor) = certificates(&[S3, EC2]);
+        let (authority, config) = authority::serving(&[S3, EC2]);
+        let acceptor = TlsAcceptor::from(config);
         let state = Arc::new(Mutex::new(State {
             instance: INSTANCE.to_owned(),
             user_data: Vec::new(),
-            role: Role {
-                key_id: "ASIAEXAMPLEEXAMPLE00".to_owned(),
-                secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(),
-                token: "a/token+of=the+role".to_owned(),
-            },
+            role: Role::default(),
             checks_signatures: true,
             objects: BTreeMap::new(),
             heard: Vec::new(),
@@ -102,36 +87,10 @@ impl World {
         look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts an object into the S3 layout, `bucket/key`.
-    pub(crate) fn put(&self, key: &str, object: Vec<u8>) {
-        self.with(|state| state.objects.insert(format!("{S3}/{key}"), object));
+    /// Puts an object into the S3 layout, `bucket/key`; the answer is the one that was there before.
+    pub(crate) fn put(&self, key: &str, object: Vec<u8>) -> Option<Vec<u8>> {
+        self.with(|state| state.objects.insert(format!("{S3}/{key}"), object))
     }
-}
-
-/// A certificate authority of the test's own, and a server certificate for `names`.
-pub(crate) fn certificates(names: &[&str]) -> (String, TlsAcceptor) {
-    let (authority, certificate, key) = issue(names);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-        .unwrap();
-    (authority, TlsAcceptor::from(Arc::new(config)))
-}
-
-/// PEM of a new authority, and a certificate that it has issued, with its key.
-pub(crate) fn issue(names: &[&str]) -> (String, rcgen::Certificate, KeyPair) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    // By another name than what it issues, or that would look self-signed.
-    params.distinguished_name.push(DnType::CommonName, "Authority of a test");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
-    (authority.pem(), certificate, key)
 }
 
 /// Which of the two sockets a request came in by.
@@ -183,22 +142,12 @@ fn metadata(state: &State, path: &str) -> (u16, Vec<u8>) {
         "meta-data/local-hostname" => "ip-10-0-0-1".to_owned(),
         "meta-data/placement" => "availability-zone".to_owned(),
         "meta-data/placement/availability-zone" => format!("{REGION}a"),
-        "meta-data/services/domain" => "amazonaws.com".to_owned(),
-        "meta-data/iam/security-credentials" => "role-of-the-group".to_owned(),
-        "meta-data/iam/security-credentials/role-of-the-group" => {
-            let Role { key_id, secret, token } = &state.role;
-            format!(
-                "{{\n  \"Code\" : \"Success\",\n  \"Type\" : \"AWS-HMAC\",\n  \"AccessKeyId\" : \"{key_id}\",\n  \
-                 \"SecretAccessKey\" : \"{secret}\",\n  \"Token\" : \"{token}\",\n  \
-                 \"Expiration\" : \"2036-01-01T00:00:00Z\"\n}}"
-            )
-        }
         "dynamic" => "instance-identity/".to_owned(),
         "dynamic/instance-identity" => "document".to_owned(),
-        "dynamic/instance-identity/document" => {
-            format!("{{\n  \"instanceId\" : \"{}\",\n  \"region\" : \"{REGION}\"\n}}", state.instance)
-        }
-        _ => return (404, Vec::new()),
+        other => match documents::text(other, &state.instance, &state.role) {
+            Some(text) => text,
+            None => return (404, Vec::new()),
+        },
     };
     (200, text.into_bytes())
 }
@@ -206,7 +155,18 @@ fn metadata(state: &State, path: &str) -> (u16, Vec<u8>) {
 fn create_tags(state: &mut State, parts: &hyper::http::request::Parts, body: &[u8]) -> (u16, Vec<u8>) {
     let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
     let flaw = if form.get("Action").map(String::as_str) == Some("CreateTags") {
-        sigv4::flaw(parts, body, &state.role, REGION, "ec2").filter(|_| state.checks_signatures)
+        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let call = signature::Call {
+            method: parts.method.as_str(),
+            host: header("host"),
+            path: parts.uri.path(),
+            content_type: header("content-type"),
+            date: header("x-amz-date"),
+            token: header("x-amz-security-token"),
+            authorization: header("authorization"),
+            body,
+        };
+        call.flaw(&state.role).filter(|_| state.checks_signatures)
     } else {
         Some("not CreateTags".to_owned())
     };

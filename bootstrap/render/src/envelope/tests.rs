@@ -40,6 +40,18 @@ fn every_form_is_unpacked_by_the_machines_own_tools() {
 }
 
 #[test]
+fn python_unpacks_where_xz_is_not_installed() {
+    let installer = format!("#!/bin/sh\necho installing\nexit 0\n{}", "# padding\n".repeat(200));
+    for form in [Form::XzX86, Form::Lzma] {
+        let packed = pack::pack_as(form, installer.as_bytes()).unwrap();
+        let document = document(&[(Arch::X86_64, packed)], None);
+        let (status, text) = run(&document.replace("(xz -dc", "(no-such-program -dc"));
+        assert_eq!(status, 0, "{form:?}: {text}");
+        assert!(text.contains("no-such-program") && text.contains("installing\n"), "{form:?}: {text}");
+    }
+}
+
+#[test]
 fn damaged_installer_is_not_run() {
     let mut installer = packed(format!("#!/bin/sh\necho run\n{}", "# padding\n".repeat(50)).as_bytes());
     installer.bytes.truncate(installer.bytes.len() / 2);

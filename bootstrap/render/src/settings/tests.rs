@@ -95,6 +95,7 @@ fn each_mistake_is_named_with_file_line_and_key() {
             4,
             "codedeploy.config.proxy_uri",
         ),
+        ("[tags]\n\"pitcrew:bootstrap\" = \"y\"\n", 2, "tags: `pitcrew:bootstrap` is the bootstrap's own"),
         ("[tags]\n\"aws:x\" = \"y\"\n", 2, "tags: `aws:x` is refused by AWS"),
         ("[tags]\n\"\" = \"y\"\n", 2, "tags: `` is no key"),
         ("[endpoints]\nimds = \"localhost:80\"\n", 2, "endpoints.imds: `localhost:80` is no IPv4 address"),
