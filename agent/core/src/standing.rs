@@ -21,7 +21,7 @@ pub(crate) enum Standing {
     /// The balancer says so.
     Registered(TargetState),
     /// Requests may still come or be in flight.
-    Draining { connections: Option<usize>, settled: bool },
+    Draining { connections: Option<usize>, settled: bool, counts_from: Instant },
     /// Nothing comes and nothing is in flight.
     Drained(DrainEnd),
 }
@@ -102,8 +102,8 @@ impl Core {
             Standing::Drained(_) => None,
             Standing::Unseen => Some("not seen yet".into()),
             Standing::Registered(state) => Some(format!("port {} still {state}", target.port)),
-            Standing::Draining { connections, settled } => {
-                self.asks.wake_no_later_than(now.after(COUNT_CONNECTIONS));
+            Standing::Draining { connections, settled, counts_from } => {
+                self.asks.wake_no_later_than(now.after(COUNT_CONNECTIONS).max(counts_from));
                 Some(match (connections, settled) {
                     (Some(0), true) => format!("draining port {}, quiet", target.port),
                     (_, false) => format!("draining port {}, settling", target.port),
@@ -262,7 +262,9 @@ impl Core {
         } else if now >= began.after(delay) {
             Standing::Drained(DrainEnd::Delay)
         } else {
-            Standing::Draining { connections: port.connections, settled: now >= settled_at }
+            // Before new requests have stopped, a count says nothing; the first is there when they have.
+            let counts_from = began.after(self.settings.settle.saturating_sub(COUNT_CONNECTIONS));
+            Standing::Draining { connections: port.connections, settled: now >= settled_at, counts_from }
         }
     }
 

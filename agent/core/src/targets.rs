@@ -209,15 +209,15 @@ impl Core {
         for port in &out {
             self.groups.ports.entry(*port).or_default();
         }
-        if !out.is_empty() && self.is_draining(now) && self.asks.due(&Ask::Connections, now, COUNT_CONNECTIONS) {
+        if !out.is_empty() && self.must_count(now) && self.asks.due(&Ask::Connections, now, COUNT_CONNECTIONS) {
             actions.push(Action::CountConnections { ports: out.into_iter().collect() });
         }
     }
 
-    fn is_draining(&self, now: Instant) -> bool {
+    fn must_count(&self, now: Instant) -> bool {
         self.groups.seen.keys().any(|group| {
             self.own(group).iter().any(|target| match self.standing(now, group, target) {
-                Standing::Draining { .. } => true,
+                Standing::Draining { counts_from, .. } => now >= counts_from,
                 Standing::Unseen | Standing::Registered(_) | Standing::Drained(_) => false,
             })
         })

@@ -345,8 +345,8 @@ fn said(standing: &Standing) -> String {
     match standing {
         Standing::Unseen => "not seen yet".into(),
         Standing::Registered(state) => state.to_string(),
-        Standing::Draining { connections: Some(n), settled: true } => format!("draining, {n} connections"),
-        Standing::Draining { connections: None, settled: true } => "draining, connections unknown".into(),
+        Standing::Draining { connections: Some(n), settled: true, .. } => format!("draining, {n} connections"),
+        Standing::Draining { connections: None, settled: true, .. } => "draining, connections unknown".into(),
         Standing::Draining { settled: false, .. } => "draining, settling".into(),
         Standing::Drained(_) => "drained".into(),
     }

@@ -167,7 +167,7 @@ fn play_matrix(seeds: std::ops::RangeInclusive<u64>, both_answers_with: &[u64]) 
 fn table(rows: &[Row], columns: &[Column], results: &Results) -> String {
     let mut text = format!("{:<12}{:<20}", "owner", "notice at");
     for (before_stop, action, notice) in columns {
-        let _ = write!(text, "{:>20}", format!("{before_stop:?} {action} {notice}"));
+        let _ = write!(text, "{:>21}", format!("{before_stop:?} {action} {notice}"));
     }
     for (row, (owner, at)) in rows.iter().enumerate() {
         let at = match at {
@@ -178,7 +178,7 @@ fn table(rows: &[Row], columns: &[Column], results: &Results) -> String {
         let mut waited = BTreeSet::new();
         for column in 0..columns.len() {
             let runs = results.get(&(row, column)).map(Vec::as_slice).unwrap_or_default();
-            let _ = write!(text, "{:>20}", cell(runs));
+            let _ = write!(text, "{:>21}", cell(runs));
             let waits = runs.iter().flat_map(|run| &run.waits).filter(|(_, wait)| **wait > AT_ONCE);
             waited.extend(waits.map(|(event, _)| event.to_string()));
         }
@@ -191,8 +191,9 @@ fn table(rows: &[Row], columns: &[Column], results: &Results) -> String {
 fn cell(runs: &[Run]) -> String {
     let well = runs.iter().filter(|run| run.wrong.is_empty()).count();
     let mut text = format!("{well}/{}", runs.len());
-    let longest = runs.iter().flat_map(|run| run.waits.values()).max();
-    let _ = longest.map_or(write!(text, " -"), |longest| write!(text, " {:.2} s", longest.as_secs_f64()));
+    if let Some(longest) = runs.iter().flat_map(|run| run.waits.values()).max() {
+        let _ = write!(text, " {:.2} s", longest.as_secs_f64());
+    }
     let lost: u64 = runs.iter().map(|run| run.lost).sum();
     if lost > 0 {
         let _ = write!(text, " lost {lost}");

@@ -174,6 +174,7 @@ const EXAMPLES: &str = "Examples:
   pitcrew rehearse --interrupt-at Install --instances 2    Spot takes an instance in the middle of a deployment
   pitcrew rehearse --interrupt-at 5 --simulated --runs 100 how soon after a notice traffic leaves, a hundred times
   pitcrew rehearse --elastigroup replace --at Install --instances 3    the group wants what is being deployed to
+  pitcrew rehearse --interrupt-at ApplicationStop --instances 2 --set 'deployment.before_stop = \"answer\"'
   pitcrew rehearse --without-hooks                     what the same deployment loses without Pitcrew
   pitcrew rehearse --simulated --runs 1000             a thousand seeds in one process
   pitcrew rehearse --html report.html                  a page to show to others

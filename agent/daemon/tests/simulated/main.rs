@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the stage of a test fails as its test does")]
 
+mod deployments;
+
 use pitcrew::simulated::crew;
 use pitcrew_rehearsal::bundle::Bundle;
 use pitcrew_rehearsal::cli::play;
