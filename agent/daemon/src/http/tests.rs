@@ -38,7 +38,10 @@ impl Stage {
 
     async fn of(audience: Audience, limits: Limits, answers_hcs: bool) -> Self {
         let probes = BTreeMap::from([("app".into(), Thresholds { unhealthy: 1, healthy: 1, ..Thresholds::default() })]);
-        let core = Core::new(Settings { probes, ..Settings::default() }, Default::default(), now(0));
+        let mut core = Core::new(Settings { probes, ..Settings::default() }, Default::default(), now(0));
+        // In no target group, and known to be in none.
+        core.step(now(0), Event::Started);
+        core.step(now(0), Event::GroupsDiscovered { answer: Ok(Vec::new()) });
         let (view, shown) = watch::channel(None);
         let metrics = Metrics::default();
         let identity = Arc::new(OnceLock::new());
