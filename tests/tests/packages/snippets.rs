@@ -36,7 +36,7 @@ fn terraform_module_uses_the_variables_that_it_declares() {
         let declared: BTreeSet<String> = main
             .lines()
             .filter_map(|line| line.strip_prefix(&format!("{kind} \"")))
-            .map(|rest| rest.replace("\" \"", ".").replace("\" {", ""))
+            .filter_map(|rest| Some(rest.split("\" {").next()?.replace("\" \"", ".")))
             .collect();
         for line in main.lines().chain(outputs.lines()) {
             for kind in
