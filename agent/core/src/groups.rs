@@ -56,6 +56,12 @@ impl Groups {
         self.seen.get(group)?.observed.as_ref().map(|(_, observation)| observation)
     }
 
+    /// Other targets of the largest group, as last seen.
+    pub(crate) fn most_peers(&self) -> usize {
+        let seen = self.seen.values().filter_map(|seen| seen.observed.as_ref());
+        seen.map(|(_, observation)| observation.peers).max().unwrap_or(0)
+    }
+
     /// Whether this instance drains somewhere and is registered nowhere, as last seen.
     pub(crate) fn is_draining_everywhere(&self) -> bool {
         let own =

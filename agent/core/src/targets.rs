@@ -8,6 +8,7 @@ use crate::core::Core;
 use crate::elastigroup::Topic;
 use crate::ids::TargetGroupArn;
 use crate::memory::{Change, TakenOut};
+use crate::settings::OnAdvice;
 use crate::standing::{Standing, is_back};
 use crate::time::{Instant, Now};
 use crate::traffic::Traffic;
@@ -24,6 +25,10 @@ const LOOK_WHILE_DRAINING: Duration = Duration::from_secs(5);
 const LOOK_BEFORE_PUT_BACK: Duration = Duration::from_secs(1);
 /// While nothing is wanted but what is.
 const LOOK_IDLE: Duration = Duration::from_secs(60);
+/// The same, of all targets of a large group together.
+const LOOK_EACH: Duration = Duration::from_secs(1);
+/// The same, at least.
+const LOOK_RARELY: Duration = Duration::from_secs(900);
 /// How often what holds this instance is looked for when nothing is wanted.
 const DISCOVER_IDLE: Duration = Duration::from_secs(900);
 /// A change that seems not to have taken is sent again no sooner.
@@ -55,9 +60,19 @@ impl Core {
             Traffic::Out(_) if !fresh => Duration::ZERO,
             Traffic::Out(_) => DISCOVER_IDLE,
             Traffic::In if self.groups.discovered.is_none() => Duration::ZERO,
-            Traffic::In => DISCOVER_IDLE,
+            Traffic::In => DISCOVER_IDLE.max(self.at_rest().saturating_mul(4)),
         };
         self.asks.due(&Ask::Discover, now, every)
+    }
+
+    /// How often one looks where nothing is wanted but what is. The limits of the API are the account's: a fleet that
+    /// looked every minute would use them up at rest, so each target of a large group looks less often.
+    fn at_rest(&self) -> Duration {
+        if self.settings.on_foreign_drain == OnAdvice::Drain {
+            return LOOK_IDLE;
+        }
+        let peers = self.groups.most_peers().try_into().unwrap_or(u32::MAX);
+        LOOK_EACH.saturating_mul(peers).clamp(LOOK_IDLE, LOOK_RARELY)
     }
 
     /// Takes this instance's registrations out; returns the ports that drain or have drained.
@@ -145,7 +160,7 @@ impl Core {
     /// Gives back what was taken from a group, once the application is well.
     fn bring_back(&mut self, now: Instant, group: &TargetGroupArn, actions: &mut Vec<Action>) {
         let Some(taken) = self.memory.taken_out.get(group) else {
-            self.look(now, group, LOOK_IDLE, actions);
+            self.look(now, group, self.at_rest(), actions);
             return;
         };
         if self.asks.is_under_way(&Ask::Change(group.clone())) {

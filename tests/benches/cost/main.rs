@@ -1,6 +1,6 @@
 //! What Pitcrew costs, beside the AWS CLI in the same world and the same run. Nothing is asserted about time.
 //!
-//!     cargo bench -p pitcrew-tests --bench cost [-- --json]
+//!     cargo bench -p pitcrew-tests --bench cost [-- --json | -- --markdown >docs/PERFORMANCE.md]
 //!
 //! Needs python3-venv, and PyPI once, for the AWS CLI; and a machine with little else to do. Measures the `pitcrew` of
 //! the release profile, which it builds, or the one named by `PITCREW_BIN`: the resident set of packages is that of
@@ -10,7 +10,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot be made is not printed")]
 
 mod aws_cli;
+mod machine;
 mod process;
+mod rehearsed;
 mod relay;
 mod report;
 mod stopwatch;
@@ -57,8 +59,13 @@ fn main() {
     let (pairs, pair_ratio) = pairs(&probing, &aws_cli, &world);
     report.ratios.extend(call_ratios);
     report.ratios.push(pair_ratio);
-    report.tables.extend([calls, pairs, idle]);
-    if arguments.iter().any(|argument| argument == "--json") {
+    let (notices, notice_ratio) = rehearsed::notices(&pitcrew);
+    let (absences, absence_ratio) = rehearsed::out_of_service(&pitcrew);
+    report.ratios.extend([notice_ratio, absence_ratio]);
+    report.tables.extend([calls, pairs, notices, idle, absences]);
+    if arguments.iter().any(|argument| argument == "--markdown") {
+        print!("{}", report.markdown(&machine::described()));
+    } else if arguments.iter().any(|argument| argument == "--json") {
         println!("{:#}", report.json());
     } else {
         print!("{report}");

@@ -26,6 +26,33 @@ impl Report {
     }
 }
 
+/// What heads the document.
+const HEAD: &str = "\
+# Performance
+
+Generated: `cargo bench -p pitcrew-tests --bench cost -- --markdown >docs/PERFORMANCE.md`. Ratios first: they hold on other
+machines; the figures below are of this one.
+";
+
+impl Report {
+    /// The document that is kept.
+    pub(crate) fn markdown(&self, machine: &str) -> String {
+        let mut text = format!("{HEAD}\nMeasured on {machine}.\n\n");
+        for ratio in &self.ratios {
+            text += &format!("- {ratio}\n");
+        }
+        for table in &self.tables {
+            text += &format!("\n## {}\n\n{}", capital(&table.title), table.markdown());
+        }
+        text + &format!("\nThe binary measured has {} bytes.\n", self.bytes)
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for ratio in &self.ratios {
@@ -59,6 +86,19 @@ impl Table {
 
     pub(crate) fn note(&mut self, sentence: String) {
         self.notes.push(sentence);
+    }
+
+    fn markdown(&self) -> String {
+        let headings: Vec<_> = self.columns.iter().map(|column| column.replace('_', " ")).collect();
+        let mut text = format!("| | {} |\n|--|{}\n", headings.join(" | "), "--:|".repeat(headings.len()));
+        for (name, values) in &self.rows {
+            let values = values.iter().map(|value| if value.is_nan() { String::new() } else { format!("{value:.2}") });
+            text += &format!("| {} | {} |\n", name.trim(), values.collect::<Vec<_>>().join(" | "));
+        }
+        for note in &self.notes {
+            text += &format!("\n{note}\n");
+        }
+        text
     }
 
     fn json(&self) -> Value {

@@ -4,6 +4,8 @@
 
 mod appspec;
 mod config;
+mod crashes;
+mod crowds;
 mod hook;
 mod leave;
 mod lint;

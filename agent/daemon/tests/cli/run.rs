@@ -60,6 +60,22 @@ impl Manager {
         (Self { socket }, path.display().to_string())
     }
 
+    /// Waits for a message with `word` in it, or for the end of the process that would say it.
+    pub(crate) fn hears_or_ends(&self, word: &str, child: &mut Child) -> bool {
+        self.socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let mut buffer = [0; 4096];
+        loop {
+            if let Ok(length) = self.socket.recv(&mut buffer)
+                && String::from_utf8_lossy(&buffer[..length]).contains(word)
+            {
+                return true;
+            }
+            if child.try_wait().unwrap().is_some() {
+                return false;
+            }
+        }
+    }
+
     /// Waits for a message with `word` in it, and gives it whole.
     pub(crate) fn hears(&self, word: &str) -> String {
         let mut buffer = [0; 4096];

@@ -154,6 +154,14 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "N", requires = "simulated", default_value_t = 1)]
     pub runs: u64,
 
+    /// For so many seconds: worlds in which deployments, notices, faults and kills come at random, one after the other.
+    /// One that fails is played again by its seed; with --simulated, also made as short as it can be
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = [
+        "hold", "runs", "interrupt_at", "kill_agent_at", "fail_at", "fault", "overlap", "first", "without_hooks",
+        "old_without_hooks", "no_agent", "requests", "instances", "owner", "html",
+    ])]
+    pub chaos: Option<u64>,
+
     /// Print one JSON document instead of text
     #[arg(long)]
     pub json: bool,
@@ -178,6 +186,7 @@ const EXAMPLES: &str = "Examples:
   pitcrew rehearse --without-hooks                     what the same deployment loses without Pitcrew
   pitcrew rehearse --simulated --runs 1000             a thousand seeds in one process
   pitcrew rehearse --html report.html                  a page to show to others
+  pitcrew rehearse --chaos 60 --simulated --seed 7     whatever may happen, for a minute
   pitcrew rehearse --hold >world.env &                 any AWS client against the stand-in world: `. ./world.env`
 
 Exit status: 0 nothing lost and every invariant held, 1 otherwise, 2 it could not be played.";
@@ -293,6 +302,7 @@ impl RehearseArgs {
             },
             elastigroup: self.group(),
             overlap: self.overlap,
+            chaos: None,
         })
     }
 

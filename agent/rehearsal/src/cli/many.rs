@@ -77,14 +77,19 @@ pub fn said(finding: &Finding) -> String {
     format!("{invariant}{}: {}", finding.expectation, finding.why)
 }
 
+/// The findings that are broken, a line each.
+pub(super) fn broken(report: &Report) -> Vec<String> {
+    let broken = report.findings.iter().filter(|finding| finding.judgement == Judgement::Broken);
+    broken.map(said).collect()
+}
+
 impl Run {
     fn of(report: &Report) -> Self {
-        let broken = report.findings.iter().filter(|finding| finding.judgement == Judgement::Broken);
         Self {
             seed: report.seed,
             sent: report.load.sent,
             lost: report.load.lost,
-            broken: broken.map(said).collect(),
+            broken: broken(report),
             notices: report.notices.clone(),
             metadata_requests_per_minute: report.metadata_requests_per_minute,
         }

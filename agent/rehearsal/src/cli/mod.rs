@@ -1,6 +1,7 @@
 //! `pitcrew rehearse`: reads the options, plays, prints, and says by its exit status whether all went well.
 
 mod args;
+mod chaos;
 mod hold;
 mod many;
 mod simulated;
@@ -30,7 +31,11 @@ pub type InProcess = dyn Fn(&Stage, &Options) -> anyhow::Result<Arc<dyn Crew>> +
 /// Plays what the arguments say. Exit status: 0 all well, 1 a request was lost or an invariant broke, 2 it could not
 /// be played.
 pub fn run(args: RehearseArgs, in_process: &InProcess) -> ExitCode {
-    let outcome = if args.simulated { simulated::run(&args, in_process) } else { real(&args) };
+    let outcome = match args.chaos {
+        Some(seconds) => chaos::run(&args, seconds, in_process),
+        None if args.simulated => simulated::run(&args, in_process),
+        None => real(&args),
+    };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),

@@ -148,7 +148,7 @@ fn disturb(
         let (company, seat, kill) = (Arc::clone(company), seat.clone(), kill.clone());
         beside.spawn(async move {
             sleep(Duration::from_millis(company.world.draw(1000))).await;
-            kill_and_restart(&company, &seat, &kill).await;
+            kill_and_restart(&company, &seat, &kill.to_string()).await;
         });
     }
     if let Some((wish, Moment::During(during))) = disturbance.wish

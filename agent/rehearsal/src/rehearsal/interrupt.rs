@@ -33,6 +33,11 @@ pub(super) struct Fate {
 }
 
 impl Fate {
+    /// Only the notice and the end.
+    pub(super) fn undisturbed(interruption: Interruption) -> Self {
+        Self { interruption, kill: None, clock_jump: None, metadata_fault: None }
+    }
+
     /// The fate that the options name, if any.
     pub(super) fn of(options: &Options) -> Option<Self> {
         Some(Self {
@@ -122,19 +127,19 @@ async fn kill(company: &Company, seat: &Seat, kill: Option<&Kill>) {
         Some(Kill::Calling(action)) => company.world.called(seat, action).await,
     }
     if let Some(kill) = kill {
-        kill_and_restart(company, seat, kill).await;
+        kill_and_restart(company, seat, &kill.to_string()).await;
     }
 }
 
 /// Kills the agent, and starts it again as systemd would, unless the instance is gone by then.
-pub(super) async fn kill_and_restart(company: &Company, seat: &Seat, kill: &Kill) {
+pub(super) async fn kill_and_restart(company: &Company, seat: &Seat, when: &str) {
     if company.is_gone(seat.number) {
         return;
     }
     if let Err(error) = company.crew.kill_agent(seat).await {
         return note(company, seat, format!("the agent could not be killed: {error:#}"));
     }
-    company.world.happened(Some(seat.number), Happening::AgentKilled { when: kill.to_string() });
+    company.world.happened(Some(seat.number), Happening::AgentKilled { when: when.to_owned() });
     select! {
         biased;
         () = company.gone(seat.number) => {}

@@ -1,5 +1,7 @@
 //! Plays one rehearsal: the world is up, load runs, a deployment rolls, and what happened is judged.
 
+pub mod chaos;
+
 mod deployment;
 mod group;
 mod interrupt;
@@ -308,6 +310,9 @@ fn start_load(options: &Options, stage: &Stage) -> anyhow::Result<Load> {
 /// What the load is there for: deployments, or the end of an idle instance.
 async fn main_part(options: &Options, company: &Arc<Company>) -> Result<Vec<Ended>, BundleError> {
     let world = &company.world;
+    if let Some(plan) = &options.chaos {
+        return chaos::play(plan, options, company).await;
+    }
     let fate = Fate::of(options);
     let first = world.seats.first().cloned();
     if let (Some(fate), Some(seat)) = (fate, &first)

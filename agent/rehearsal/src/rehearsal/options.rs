@@ -6,6 +6,7 @@ use crate::balancer::IdleOnDrain;
 use crate::bundle::Bundle;
 use crate::interruption::{Interruption, Kill, Moment};
 use crate::lifecycle::LifecycleEvent;
+use crate::rehearsal::chaos;
 use crate::world::Plan;
 use crate::world::elastigroup::{GroupPlan, Wish};
 use crate::world::faults::{Fault, MetadataFault};
@@ -60,6 +61,8 @@ pub struct Options {
     pub elastigroup: Option<Group>,
     /// Whether a second deployment group deploys to the first instance at the same time.
     pub overlap: bool,
+    /// Everything that happens, where it was drawn: instead of one deployment and what disturbs it.
+    pub chaos: Option<chaos::Plan>,
 }
 
 /// An Elastigroup in a rehearsal.
@@ -120,6 +123,7 @@ impl Options {
             metadata_fault: None,
             elastigroup: None,
             overlap: false,
+            chaos: None,
         }
     }
 

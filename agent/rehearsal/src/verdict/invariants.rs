@@ -54,6 +54,9 @@ pub(super) fn check(evidence: &Evidence<'_>, timeline: &[Entry], calls: &[Call])
     if evidence.options.overlap {
         findings.push(expectation("traffic returns once, after the last deployment", once(evidence, timeline)));
     }
+    if evidence.options.chaos.is_some() {
+        findings.push(expectation("out of every balancer before the end", leaving::out_in_time(evidence)));
+    }
     let wished = evidence.options.elastigroup.as_ref().is_some_and(|group| group.wish.is_some());
     if (evidence.options.interruption.is_some() || wished) && evidence.options.agents {
         findings.extend([
@@ -95,6 +98,9 @@ fn deployment(evidence: &Evidence<'_>) -> Seen {
         return (Judgement::NotApplicable, "nothing was deployed".to_owned());
     }
     let sentence = sentence.join("; ");
+    if options.chaos.is_some() {
+        return (Judgement::NotApplicable, format!("whatever happens may fail it: {sentence}"));
+    }
     let gone = |number: &u8| taken_away(evidence, *number).is_some();
     let failed_on = || evidence.deployments.iter().flat_map(|ended| &ended.failed_on);
     if failed_on().any(gone) && failed_on().all(gone) {
@@ -117,7 +123,7 @@ fn deployment(evidence: &Evidence<'_>) -> Seen {
 }
 
 fn revision(evidence: &Evidence<'_>) -> Seen {
-    let Some(main) = evidence.deployments.first() else {
+    let Some(main) = evidence.deployments.first().filter(|_| evidence.options.chaos.is_none()) else {
         return (Judgement::NotApplicable, "nothing was deployed".to_owned());
     };
     if main.succeeded_on.is_empty() {

@@ -7,7 +7,8 @@ use fastrand::Rng;
 use serde::Serialize;
 
 /// A way in which AWS endpoints misbehave for the instances' calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Fault {
     /// Two of five calls are answered `Throttling`.
     Throttle,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::World;
 use super::autoscaling::Proceeds;
-use super::faults::MetadataFault;
+use super::faults::{Fault, MetadataFault};
 use super::imds::{Notices, Trouble, rfc3339};
 use crate::interruption::Action;
 use crate::lock::lock;
@@ -77,6 +77,16 @@ impl Action {
 }
 
 impl World {
+    /// AWS misbehaves from now on, or no longer.
+    pub fn trouble_aws(&self, fault: Option<Fault>) {
+        lock(&self.state).fault = fault;
+        let note = match fault {
+            Some(fault) => format!("AWS misbehaves: {}", fault.name()),
+            None => "AWS behaves again".to_owned(),
+        };
+        self.happened(None, Happening::Noted { note });
+    }
+
     /// Tells an instance that `action` comes in `notice`. An Auto Scaling group's hook waits for that long at a time.
     pub fn give_notice(&self, seat: &Seat, action: Action, notice: Duration) {
         let in_traffic = self.in_traffic(seat);

@@ -64,6 +64,11 @@ impl ProcessCrew {
         Self { settings: settings.to_owned(), ..self }
     }
 
+    /// The agents that run now.
+    pub(crate) async fn agent_pids(&self) -> Vec<u32> {
+        self.agents.lock().await.values().filter_map(Child::id).collect()
+    }
+
     /// What every process of an instance sees: the stand-in world instead of AWS, and nothing of the caller's own
     /// environment, so that no real credentials reach a rehearsed script.
     pub fn environment(&self, seat: &Seat) -> anyhow::Result<BTreeMap<String, String>> {

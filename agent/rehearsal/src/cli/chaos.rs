@@ -1,0 +1,310 @@
+//! `--chaos SECONDS`: worlds in which anything may happen, one after the other, for as long as asked; and of one that
+//! failed, the shortest timeline that still fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::many::broken;
+use super::simulated::play;
+use super::{InProcess, RehearseArgs, interruption};
+use crate::crew::ProcessCrew;
+use crate::rehearsal::chaos::{Plan, What, shrink};
+use crate::rehearsal::{self, Options, Stage};
+use crate::timeline::Timeline;
+use crate::verdict::Report;
+
+/// Requests per second, where nothing else is asked for.
+const RATE: u32 = 60;
+/// New things happen in a world for up to this long.
+const LONGEST: Duration = Duration::from_secs(180);
+/// A plan that fails is played again at most so often to make it shorter.
+const PLAYS: usize = 300;
+
+/// What became of one world.
+#[derive(Debug, Serialize)]
+struct Episode {
+    seed: u64,
+    passed: bool,
+    requests: u64,
+    lost: u64,
+    stranded: usize,
+    deployments: usize,
+    notices: usize,
+    kills: usize,
+    troubles: usize,
+    seconds: u64,
+    broken: Vec<String>,
+    /// Of this process, after it.
+    rss_kib: u64,
+    /// Of the agents at the end of it, the largest; only of real ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_rss_kib: Option<u64>,
+}
+
+/// All of them together.
+#[derive(Debug, Serialize)]
+struct Figures {
+    passed: bool,
+    simulated: bool,
+    first_seed: u64,
+    worlds: usize,
+    /// In the worlds, one upon the other.
+    seconds: u64,
+    requests: u64,
+    lost: u64,
+    /// Instances that were not where they belong in the end, or broke an invariant.
+    stranded: usize,
+    deployments: usize,
+    notices: usize,
+    kills: usize,
+    troubles: usize,
+    /// Of this process: after the first tenth of the worlds, and after the last.
+    rss_kib: (u64, u64),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_rss_kib: Option<u64>,
+    failures: Vec<Episode>,
+}
+
+pub(super) fn run(args: &RehearseArgs, seconds: u64, in_process: &InProcess) -> anyhow::Result<bool> {
+    let seed = args.seed.unwrap_or(1);
+    let mut base = args.options(seed)?;
+    base.rate = args.rate.unwrap_or(RATE);
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    let mut episodes = if args.simulated {
+        simulated(args, &base, seed, deadline, in_process)?
+    } else {
+        real(args, &base, seed, deadline)?
+    };
+    episodes.sort_by_key(|episode| episode.seed);
+    let figures = Figures::of(args.simulated, seed, episodes);
+    if let (Some(failure), true) = (figures.failures.first(), args.simulated) {
+        tell_shortest(&base, failure.seed, in_process)?;
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&figures).context("writing the figures")?);
+    } else {
+        print(&figures);
+    }
+    Ok(figures.passed)
+}
+
+/// How long new things happen in the world of this seed.
+fn span(seed: u64) -> Duration {
+    Duration::from_secs(fastrand::Rng::with_seed(seed).u64(30..LONGEST.as_secs()))
+}
+
+fn simulated(
+    args: &RehearseArgs,
+    base: &Options,
+    first: u64,
+    deadline: Instant,
+    in_process: &InProcess,
+) -> anyhow::Result<Vec<Episode>> {
+    let next = AtomicU64::new(0);
+    let failed = AtomicBool::new(false);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let work = || -> anyhow::Result<Vec<Episode>> {
+        let mut episodes = Vec::new();
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let over = place > 0 && Instant::now() >= deadline;
+            if over || failed.load(Ordering::Relaxed) {
+                return Ok(episodes);
+            }
+            let seed = first.wrapping_add(place);
+            let options = Plan::draw(base, seed, span(seed));
+            let report = play(&options, Timeline::default(), in_process).with_context(|| format!("seed {seed}"))?;
+            let episode = Episode::of(&options, &report, None);
+            if !args.json {
+                println!("{}", episode.line());
+            }
+            failed.fetch_or(!episode.passed, Ordering::Relaxed);
+            episodes.push(episode);
+        }
+    };
+    let outcomes: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a rehearsal panicked"))).collect()
+    });
+    let mut episodes = Vec::new();
+    for outcome in outcomes {
+        episodes.extend(outcome??);
+    }
+    Ok(episodes)
+}
+
+fn real(args: &RehearseArgs, base: &Options, first: u64, deadline: Instant) -> anyhow::Result<Vec<Episode>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(async {
+        let mut episodes = Vec::new();
+        for place in 0_u64.. {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if place > 0 && left.is_zero() {
+                break;
+            }
+            let seed = first.wrapping_add(place);
+            let options = Plan::draw(base, seed, span(seed).min(left.max(Duration::from_secs(5))));
+            let mut stage = Stage::real(&options, Timeline::default()).await?;
+            let program = std::env::current_exe().context("finding this executable")?;
+            let crew = Arc::new(ProcessCrew::new(Arc::clone(&stage.world), program)?);
+            let agents = Arc::clone(&crew);
+            let mut rss = None;
+            let watch = async {
+                loop {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    rss = agents.agent_pids().await.into_iter().filter_map(resident_kib).max().or(rss);
+                }
+            };
+            let report = tokio::select! {
+                biased;
+                report = rehearsal::run(&options, &stage, crew, None) => report?,
+                () = watch => anyhow::bail!("the watch over the agents ended"),
+                interrupted = interruption() => {
+                    interrupted?;
+                    anyhow::bail!("interrupted: agents and applications were ended");
+                }
+            };
+            let episode = Episode::of(&options, &report, rss);
+            if !args.json {
+                println!("{}", episode.line());
+            }
+            let passed = episode.passed;
+            episodes.push(episode);
+            if !passed {
+                stage.keep_home();
+                tell(&options, &report);
+                if let Some(home) = stage.home() {
+                    eprintln!("logs of agents and applications: {}", home.display());
+                }
+                break;
+            }
+        }
+        Ok(episodes)
+    })
+}
+
+/// What was drawn, and what happened.
+fn tell(options: &Options, report: &Report) {
+    for turn in options.chaos.iter().flat_map(|plan| &plan.turns) {
+        eprintln!("  {turn}");
+    }
+    for broken in broken(report) {
+        eprintln!("  {broken}");
+    }
+}
+
+/// Plays the seed that failed again and again, each time with less, and tells the shortest plan that still fails.
+fn tell_shortest(base: &Options, seed: u64, in_process: &InProcess) -> anyhow::Result<()> {
+    let drawn = Plan::draw(base, seed, span(seed));
+    let Some(plan) = &drawn.chaos else { return Ok(()) };
+    let replay =
+        |plan: &Plan| play(&Options { chaos: Some(plan.clone()), ..drawn.clone() }, Timeline::default(), in_process);
+    eprintln!("seed {seed} failed; looking for the shortest timeline that still fails");
+    let shortest = shrink(plan, PLAYS, |plan| replay(plan).is_ok_and(|report| !report.passed));
+    let report = replay(&shortest)?;
+    let (of, left) = (plan.turns.len(), shortest.turns.len());
+    eprintln!("{left} of its {of} happenings are enough:");
+    tell(&Options { chaos: Some(shortest), ..drawn.clone() }, &report);
+    eprintln!("what happened:");
+    for entry in &report.timeline {
+        let instance = entry.instance.map_or(String::new(), |number| format!("instance {number}"));
+        eprintln!("{:>9.2}  {instance:<11}  {}", entry.at.as_secs_f64(), entry.what);
+    }
+    Ok(())
+}
+
+impl Episode {
+    fn of(options: &Options, report: &Report, agent_rss_kib: Option<u64>) -> Self {
+        let broken = broken(report);
+        let count = |is: fn(&What) -> bool| options.chaos.as_ref().map_or(0, |plan| plan.count(is));
+        Self {
+            seed: report.seed,
+            passed: report.passed,
+            requests: report.load.sent,
+            lost: report.load.lost,
+            stranded: broken.len(),
+            deployments: report.deployments.len(),
+            notices: report.notices.len(),
+            kills: count(|what| matches!(what, What::Kill { .. })),
+            troubles: count(|what| matches!(what, What::Fault { .. } | What::Metadata { .. })),
+            seconds: report.timeline.last().map_or(0, |entry| entry.at.as_secs()),
+            broken,
+            rss_kib: resident_kib(std::process::id()).unwrap_or_default(),
+            agent_rss_kib,
+        }
+    }
+
+    fn line(&self) -> String {
+        let Self { seed, deployments, notices, kills, troubles, requests, lost, seconds, .. } = self;
+        let how = if self.passed { "ok    " } else { "FAILED" };
+        format!(
+            "seed {seed:<6} {how} {seconds:>4} s  {deployments:>2} deployments  {notices} notices  {kills} kills  \
+             {troubles} troubles  {requests:>6} requests  {lost} lost"
+        )
+    }
+}
+
+impl Figures {
+    fn of(simulated: bool, first_seed: u64, episodes: Vec<Episode>) -> Self {
+        let sum = |of: fn(&Episode) -> usize| episodes.iter().map(of).sum();
+        let after = |place: usize| episodes.get(place).map_or(0, |episode| episode.rss_kib);
+        Self {
+            passed: episodes.iter().all(|episode| episode.passed),
+            simulated,
+            first_seed,
+            worlds: episodes.len(),
+            seconds: episodes.iter().map(|episode| episode.seconds).sum(),
+            requests: episodes.iter().map(|episode| episode.requests).sum(),
+            lost: episodes.iter().map(|episode| episode.lost).sum(),
+            stranded: sum(|episode| episode.stranded),
+            deployments: sum(|episode| episode.deployments),
+            notices: sum(|episode| episode.notices),
+            kills: sum(|episode| episode.kills),
+            troubles: sum(|episode| episode.troubles),
+            rss_kib: (after(episodes.len() / 10), after(episodes.len().saturating_sub(1))),
+            agent_rss_kib: episodes.iter().filter_map(|episode| episode.agent_rss_kib).max(),
+            failures: episodes.into_iter().filter(|episode| !episode.passed).collect(),
+        }
+    }
+}
+
+fn print(figures: &Figures) {
+    let Figures { worlds, seconds, requests, lost, stranded, deployments, notices, kills, troubles, .. } = figures;
+    for failure in &figures.failures {
+        println!("seed {}: lost {} of {}", failure.seed, failure.lost, failure.requests);
+        for broken in &failure.broken {
+            println!("  {broken}");
+        }
+        let how = if figures.simulated { "--simulated " } else { "" };
+        println!("  play it again: pitcrew rehearse {how}--chaos 1 --seed {}", failure.seed);
+    }
+    println!(
+        "{worlds} worlds, {} h {} min in them: {deployments} deployments, {notices} notices, {kills} kills of an \
+              agent, {troubles} troubles of AWS and metadata services",
+        seconds / 3600,
+        seconds / 60 % 60
+    );
+    println!("{requests} requests, {lost} lost; {stranded} stranded");
+    let (early, late) = figures.rss_kib;
+    println!("memory of this process: {early} KiB after a tenth of the worlds, {late} KiB at the end");
+    if let Some(kib) = figures.agent_rss_kib {
+        println!("memory of an agent at the end of its world: {kib} KiB at most");
+    }
+}
+
+/// The resident set of a process.
+fn resident_kib(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
