@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a case that panics is a failed test")]
 
+#[allow(unreachable_pub, reason = "shared with the fuzz targets")]
 mod cases;
 
 use fastrand::Rng;
