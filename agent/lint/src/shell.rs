@@ -105,7 +105,8 @@ fn stops(words: &[&str]) -> bool {
         "pm2" | "forever" => has(&["stop", "delete", "kill", "restart", "reload", "stopall", "restartall"]),
         "apachectl" | "apache2ctl" => has(&["stop", "graceful-stop", "restart"]),
         "nginx" => has(&["stop", "quit"]),
-        "kill" => !has(&["-0", "-l"]),
+        // Other signals ask for a reload, or nothing.
+        "kill" => !has(&["-0", "-l", "-1", "-HUP", "-USR1", "-USR2", "HUP", "USR1", "USR2"]),
         "pkill" | "killall" | "shutdown.sh" | "start-stop-daemon" => true,
         // /etc/init.d/app stop, bin/catalina.sh stop
         other => (first.contains("/init.d/") || other.ends_with(".sh")) && has(&["stop", "restart"]),
@@ -185,7 +186,7 @@ mod tests {
         ] {
             assert!(stop(text).is_some(), "{text}");
         }
-        for text in ["systemctl start app", "# systemctl stop app", "echo stopping", "kill -0 1"] {
+        for text in ["systemctl start app", "# systemctl stop app", "echo stopping", "kill -0 1", "kill -s HUP $PID"] {
             assert!(stop(text).is_none(), "{text}");
         }
     }
