@@ -108,7 +108,7 @@ async fn resident(mut settings: Settings, arguments: RunArgs, volume: Volume) ->
                 Some(()) = reloads.recv(), if stop.is_some() => {
                     match reread(&config.config_dir, &settings, &volume) {
                         Reread::Restart(next) => break next,
-                        Reread::GoOn(next) => settings = next,
+                        Reread::GoOn(next) => settings = *next,
                     }
                 }
             }
@@ -122,25 +122,25 @@ enum Reread {
     /// A new run.
     Restart(Box<Settings>),
     /// Nothing that the run would notice.
-    GoOn(Settings),
+    GoOn(Box<Settings>),
 }
 
 /// Reads the configuration again. One that is refused changes nothing.
 fn reread(directories: &[PathBuf], old: &Settings, volume: &Volume) -> Reread {
     systemd::reloading();
     let next = match config::load(directories) {
-        Ok(merged) => merged.into_settings(),
+        Ok(merged) => Box::new(merged.into_settings()),
         Err(error) => {
             warn!("the configuration is not read again, and stays as it was: {error}");
             systemd::ready("the configuration was refused; see the log");
-            return Reread::GoOn(old.clone());
+            return Reread::GoOn(Box::new(old.clone()));
         }
     };
     volume.set(next.log.level);
     if next.log.format != old.log.format {
         warn!("`log.format` changes with the next start of the process");
     }
-    match (Settings { log: old.log, ..next.clone() }) == *old {
+    match (Settings { log: old.log, ..(*next).clone() }) == *old {
         true => {
             info!("the configuration was read again: nothing has changed but the log, if anything");
             systemd::ready("the configuration was read again");
@@ -148,7 +148,7 @@ fn reread(directories: &[PathBuf], old: &Settings, volume: &Volume) -> Reread {
         }
         false => {
             info!("the configuration was read again and has changed: beginning a new run with it");
-            Reread::Restart(Box::new(next))
+            Reread::Restart(next)
         }
     }
 }

@@ -1,6 +1,11 @@
 //! The real binary, as an operator, a hook script and systemd call it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests stop at the first surprise"
+)]
 
 mod appspec;
 mod config;

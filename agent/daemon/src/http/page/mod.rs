@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use http::HeaderValue;
+use pitcrew_core::readiness::Code;
 use pitcrew_core::time::{Spoken, WallTime};
 use pitcrew_core::view::{ProbeView, State, TargetView, View};
 use time::OffsetDateTime;
@@ -116,7 +117,7 @@ fn now(page: &mut String, view: &View) -> fmt::Result {
         Some(None) => write!(page, "<li class=\"busy\">held by an operator until <code>pitcrew in</code></li>")?,
         None => {}
     }
-    for reason in &view.readiness.reasons {
+    for reason in view.readiness.reasons.iter().filter(|reason| !is_said(reason.code)) {
         let tone = if reason.blocks { "bad" } else { "soft" };
         write!(page, "<li class=\"{tone}\">{}: {}</li>", reason.code.word(), Text(&reason.detail))?;
     }
@@ -124,6 +125,14 @@ fn now(page: &mut String, view: &View) -> fmt::Result {
         write!(page, "<li class=\"bad\">{}</li>", Text(trouble))?;
     }
     page.write_str("</ul></section>")
+}
+
+/// Whether the sentence or a line above it says the same already.
+fn is_said(code: Code) -> bool {
+    match code {
+        Code::Leaving | Code::Held | Code::Deployment | Code::Blind | Code::AtRisk => true,
+        Code::Starting | Code::Unhealthy | Code::LastHealthy | Code::Advisory => false,
+    }
 }
 
 fn targets(page: &mut String, targets: &[TargetView]) -> fmt::Result {

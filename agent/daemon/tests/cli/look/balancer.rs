@@ -64,7 +64,7 @@ fn every_question_of_a_deployment_is_answered_and_right() {
         let timeline = Timeline::default();
         let stage = Stage::real(&options, timeline.clone()).await.unwrap();
         let address = stage.world.seats[0].looked_at;
-        let clock = stage.world.clock.clone();
+        let clock = stage.world.clock;
         let crew = Arc::new(ProcessCrew::new(stage.world.clone(), env!("CARGO_BIN_EXE_pitcrew").into()).unwrap());
 
         let over = Arc::new(AtomicBool::new(false));
@@ -135,7 +135,7 @@ async fn ask(address: SocketAddr, clock: WorldClock, over: Arc<AtomicBool>) -> (
     let asked = Arc::new(AtomicU64::new(0));
     let mut balancers = tokio::task::JoinSet::new();
     for _ in 0..BALANCERS {
-        let (clock, over, asked) = (clock.clone(), over.clone(), asked.clone());
+        let (over, asked) = (over.clone(), asked.clone());
         balancers.spawn(async move {
             let mut balancer = Balancer { address, stream: None };
             let mut answers = Vec::new();

@@ -18,7 +18,8 @@ pub(super) fn descriptors(test: &str, count: u64) -> bool {
     soft >= count || missing(test, &format!("{count} open files (ulimit -n)"))
 }
 
-fn missing(test: &str, need: &str) -> bool {
+/// Says what is missing, and gives false.
+pub(super) fn missing(test: &str, need: &str) -> bool {
     let sentence = format!("{test} needs {need}");
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{sentence}");
     let _ = writeln!(std::io::stderr(), "SKIPPED: {sentence}");
