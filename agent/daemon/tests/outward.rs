@@ -17,7 +17,7 @@ use pitcrew_core::Core;
 use pitcrew_core::settings::Thresholds;
 use pitcrew_core::time::{Instant, Now, WallTime};
 use pitcrew_core::view::View;
-use pitcrew_core::wire::{Event, FailureKind, OperatorRequest};
+use pitcrew_core::wire::{Action, Event, FailureKind, OperatorRequest};
 use scripted::{Scripted, answer};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -46,7 +46,11 @@ impl Instance {
     }
 
     fn hears(&mut self, event: Event) {
-        self.core.step(START, event);
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            let asked = self.core.step(START, event).contains(&Action::DiscoverGroups);
+            events.extend(asked.then(|| Event::GroupsDiscovered { answer: Ok(Vec::new()) }));
+        }
         self.view.send_replace(Some(Arc::new(self.core.view(START))));
     }
 

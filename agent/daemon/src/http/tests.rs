@@ -6,7 +6,7 @@ use pitcrew_core::Core;
 use pitcrew_core::settings::{Settings, Thresholds};
 use pitcrew_core::time::{Instant, Now, WallTime};
 use pitcrew_core::view::View;
-use pitcrew_core::wire::{Event, OperatorRequest};
+use pitcrew_core::wire::{Action, Event, OperatorRequest};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
@@ -63,7 +63,12 @@ impl Stage {
 
     fn hears(&mut self, event: Event) {
         let now = now(1_000);
-        self.core.step(now, event);
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            let asked = self.core.step(now, event).contains(&Action::DiscoverGroups);
+            // There is no group here.
+            events.extend(asked.then(|| Event::GroupsDiscovered { answer: Ok(Vec::new()) }));
+        }
         self.view.send_replace(Some(Arc::new(self.core.view(now))));
     }
 

@@ -327,3 +327,6 @@ fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Misconfigured => "misconfigured",
     }
 }
+
+#[cfg(test)]
+mod tests;

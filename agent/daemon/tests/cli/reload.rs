@@ -75,7 +75,7 @@ fn history_is_told_by_the_agent_and_without_one() {
 
     let (status, told, stderr) = outcome(&mut pitcrew(&["history", &place.option()]));
     assert_eq!(status, 0, "{stderr}");
-    assert!(told.contains("UTC  agent ") && told.contains("serving"), "{told}");
+    assert!(told.contains("UTC  agent ") && told.contains("UTC  starting: "), "{told}");
 
     kill(Pid::from_raw(started.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     started.0.wait().unwrap();

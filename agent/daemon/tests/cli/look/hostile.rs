@@ -88,10 +88,10 @@ fn ten_thousand_questions_leave_the_memory_as_it_is() {
         let length = stream.read(&mut answer).unwrap();
         assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
     };
-    (0..500).for_each(|_| ask());
+    (0..5_000).for_each(|_| ask());
     let before = looked.metric("process_resident_memory_bytes");
     (0..10_000).for_each(|_| ask());
     let after = looked.metric("process_resident_memory_bytes");
     println!("resident before {:.2} MiB, after {:.2} MiB", before / 1048576.0, after / 1048576.0);
-    assert!(after - before < 256.0 * 1024.0, "from {before} to {after} bytes");
+    assert!(after - before < 512.0 * 1024.0, "from {before} to {after} bytes");
 }
