@@ -16,6 +16,7 @@ pub(crate) enum Ask {
     Change(TargetGroupArn),
     Owner(DeploymentGroup),
     Deployment(DeploymentId),
+    Replacement,
     Connections,
     Scripts,
     RemoveTags,

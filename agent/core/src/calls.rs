@@ -519,13 +519,15 @@ fn late(ended: &Ended, hook: &HookCall) -> Option<Answer> {
         Ending::Succeeded | Ending::SucceededUnheard if ends_deployment(hook.event) => {
             Some(answer(Verdict::Done, "this deployment already ended well here"))
         }
-        Ending::Succeeded | Ending::SucceededUnheard | Ending::HookFailed | Ending::Dead => Some(answer(
-            Verdict::Failed,
-            format!(
-                "deployment {} already ended here ({}): traffic stays as it is",
-                ended.deployment,
-                ended.how.word()
-            ),
-        )),
+        Ending::Succeeded | Ending::SucceededUnheard | Ending::HookFailed | Ending::Dead | Ending::Superseded => {
+            Some(answer(
+                Verdict::Failed,
+                format!(
+                    "deployment {} already ended here ({}): traffic stays as it is",
+                    ended.deployment,
+                    ended.how.word()
+                ),
+            ))
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::asks::{Ask, Asks};
 use crate::calls::Call;
+use crate::commands::Commands;
 use crate::elastigroup::Watched;
 use crate::groups::Groups;
 use crate::health::Health;
@@ -26,6 +27,7 @@ pub struct Core {
     pub(crate) health: Health,
     pub(crate) calls: BTreeMap<CallId, Call>,
     pub(crate) asks: Asks,
+    pub(crate) commands: Commands,
     pub(crate) wanted: Traffic,
     /// Observations older than this say nothing about what is wanted now.
     pub(crate) wanted_since: Instant,
@@ -40,6 +42,8 @@ pub struct Core {
     pub(crate) scripts_ended: bool,
     /// What Elastigroup said in this run.
     pub(crate) watched: Watched,
+    /// What is wrong with the agents of AWS.
+    pub(crate) agent_troubles: Vec<String>,
 }
 
 impl Core {
@@ -57,6 +61,7 @@ impl Core {
             health,
             calls: BTreeMap::new(),
             asks,
+            commands: Commands::default(),
             wanted,
             wanted_since: now.at,
             advice: None,
@@ -65,6 +70,7 @@ impl Core {
             said: BTreeSet::new(),
             scripts_ended: false,
             watched: Watched::default(),
+            agent_troubles: Vec::new(),
         }
     }
 
@@ -86,6 +92,7 @@ impl Core {
         }
         self.reconcile(now, &self.wanted.clone(), &mut actions);
         self.mind_elastigroup(now, &mut actions);
+        self.watch_suspect(now, &mut actions);
         self.advance_leaving(now, &mut actions);
         // Whoever waits for the end hears of it with the end.
         while self.has_left() && self.answer_calls(now, &mut actions) {}
@@ -118,6 +125,11 @@ impl Core {
             Event::DeploymentLearned { deployment, answer } => {
                 self.asks.answered(&Ask::Deployment(deployment.clone()), now.at, answer.as_ref().err());
                 self.deployment_learned(now, &deployment, answer);
+            }
+            Event::AgentsSeen { troubles } => self.agent_troubles = troubles,
+            Event::CommandsSeen { executing } => self.commands_seen(now, executing),
+            Event::ReplacementAsked { answer } => {
+                self.asks.answered(&Ask::Replacement, now.at, answer.as_ref().err());
             }
             Event::GroupsDiscovered { answer } => {
                 let asked = self.asks.answered(&Ask::Discover, now.at, answer.as_ref().err());
@@ -177,6 +189,12 @@ impl Core {
              hand"
                 .to_owned()
         });
-        blind.chain(drained).chain(self.asks.troubles().map(|(_, failure)| failure.sentence.clone())).collect()
+        let suspect = self.said_of_suspect();
+        blind
+            .chain(drained)
+            .chain(suspect)
+            .chain(self.agent_troubles.iter().cloned())
+            .chain(self.asks.troubles().map(|(_, failure)| failure.sentence.clone()))
+            .collect()
     }
 }

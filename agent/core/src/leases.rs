@@ -1,5 +1,8 @@
 //! Deployments: how a lease is opened, kept, and closed, also when nobody says that the deployment is over.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use crate::asks::Ask;
 use crate::calls::Asked;
 use crate::core::Core;
@@ -24,15 +27,37 @@ impl Core {
     }
 
     fn open(&mut self, now: Now, hook: &HookCall, owner: Owner) {
+        let held = self.supersede(now, hook);
         let lease = Lease {
             group: hook.group.clone(),
             owner,
-            holds_traffic: owner.is_here() && leaves_traffic(hook),
+            holds_traffic: owner.is_here() && (held || leaves_traffic(hook)),
             opened: now,
             heard: now.at,
             last_event: hook.event,
+            revision: hook.revision.clone(),
         };
         self.memory.leases.insert(hook.deployment.clone(), lease);
+    }
+
+    /// Closes what is open of the same group: CodeDeploy runs one deployment of a group at a time, so a newer one (a
+    /// rollback, say) proves it over. Says whether it kept traffic out, which is the newer one's business from now on.
+    fn supersede(&mut self, now: Now, hook: &HookCall) -> bool {
+        let earlier = self.memory.leases.iter().filter(|(_, lease)| lease.group == hook.group);
+        let earlier: Vec<_> = earlier.map(|(id, lease)| (id.clone(), lease.holds_traffic)).collect();
+        for (id, _) in &earlier {
+            self.close(now, id, Ending::Superseded);
+        }
+        earlier.iter().any(|(_, held)| *held)
+    }
+
+    /// The host agent's own directory shows which deployments are alive.
+    pub(crate) fn commands_seen(&mut self, now: Now, executing: Option<BTreeMap<DeploymentId, Duration>>) {
+        for deployment in self.commands.seen(executing, now.at) {
+            if let Some(lease) = self.memory.leases.get_mut(&deployment) {
+                lease.heard = now.at;
+            }
+        }
     }
 
     pub(crate) fn owner_learned(&mut self, now: Now, group: &DeploymentGroup, owner: Owner) {
@@ -61,7 +86,9 @@ impl Core {
                 continue;
             }
             let ask_at = heard.after(self.settings.ask_after);
-            if now < ask_at {
+            if let Some(until) = self.commands.executes_until(&deployment, now) {
+                self.asks.wake_no_later_than(until);
+            } else if now < ask_at {
                 self.asks.wake_no_later_than(ask_at);
             } else if self.asks.due(&Ask::Deployment(deployment.clone()), now, self.settings.ask_after) {
                 actions.push(Action::LearnDeployment { deployment });
@@ -79,16 +106,24 @@ impl Core {
             self.asks.forget(&Ask::Deployment(deployment.clone()));
             return;
         };
-        // A hook that called meanwhile knows better than an answer that was on its way.
+        // A hook that called meanwhile, or a command that executes, knows better than an answer that was on its way.
         let silent = now.at.since(lease.heard);
-        if silent < self.settings.ask_after || self.is_calling(deployment) {
+        let executes = self.commands.executes_until(deployment, now.at).is_some();
+        if silent < self.settings.ask_after || self.is_calling(deployment) || executes {
             return;
         }
+        let overdue = match lease.owner {
+            Owner::Pitcrew | Owner::Elastigroup => {
+                self.commands.silent_for(lease.heard, now.at) >= Some(self.settings.command_within)
+            }
+            // Between its hooks CodeDeploy may wait for the balancer, for an hour.
+            Owner::CodeDeploy => false,
+        };
         let ending = match answer {
             Ok(DeploymentState::Running) => None,
             Ok(DeploymentState::Succeeded) => Some(Ending::SucceededUnheard),
             Ok(DeploymentState::Failed) => Some(Ending::Dead),
-            Err(_) => (silent >= self.settings.assume_dead_after).then_some(Ending::AssumedDead),
+            Err(_) => (overdue || silent >= self.settings.assume_dead_after).then_some(Ending::AssumedDead),
         };
         if let Some(ending) = ending {
             self.close(now, deployment, ending);
@@ -125,7 +160,9 @@ impl Core {
     }
 
     pub(crate) fn close(&mut self, now: Now, deployment: &DeploymentId, ending: Ending) {
-        self.memory.close(deployment, ending, now);
+        if self.memory.close(deployment, ending, now).is_some() {
+            self.suspect_after(now, deployment, ending);
+        }
         self.asks.forget(&Ask::Deployment(deployment.clone()));
     }
 }

@@ -6,6 +6,7 @@
 
 mod asks;
 mod calls;
+mod commands;
 mod core;
 mod groups;
 mod health;
@@ -19,8 +20,10 @@ pub mod lifecycle;
 pub mod memory;
 pub mod notice;
 pub mod readiness;
+pub mod revision;
 pub mod settings;
 pub mod standing;
+pub mod suspect;
 pub mod time;
 pub mod traffic;
 pub mod view;

@@ -9,6 +9,8 @@ use crate::elastigroup::Kept;
 use crate::ids::{DeploymentGroup, DeploymentId, TargetGroupArn};
 use crate::leaving::Leaving;
 use crate::lifecycle::LifecycleEvent;
+use crate::revision::Revision;
+use crate::suspect::Suspect;
 use crate::time::{Instant, Now, WallTime, millis};
 use crate::wire::{Owner, Target};
 
@@ -23,6 +25,9 @@ pub struct Memory {
     pub leases: BTreeMap<DeploymentId, Lease>,
     /// Deployments that ended here, newest last.
     pub ended: Vec<Ended>,
+    /// The latest deployment that ended badly, while the application is not known to be well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<Suspect>,
     /// An operator's `pitcrew out`.
     pub hold: Option<Hold>,
     /// Where traffic was taken from, and is to be given back; independent of any deployment.
@@ -48,6 +53,9 @@ pub struct Lease {
     pub heard: Instant,
     /// Its latest lifecycle event.
     pub last_event: LifecycleEvent,
+    /// What it brings.
+    #[serde(default, skip_serializing_if = "Revision::is_unknown")]
+    pub revision: Revision,
 }
 
 /// A deployment that is over on this instance.
@@ -65,6 +73,9 @@ pub struct Ended {
     pub opened: WallTime,
     /// When it ended.
     pub at: WallTime,
+    /// What it brought.
+    #[serde(default, skip_serializing_if = "Revision::is_unknown")]
+    pub revision: Revision,
 }
 
 /// How a deployment ended on this instance.
@@ -81,6 +92,8 @@ pub enum Ending {
     Dead,
     /// Silent for too long, and CodeDeploy could not be asked.
     AssumedDead,
+    /// A newer deployment of its group called: CodeDeploy runs one of a group at a time.
+    Superseded,
     /// The instance left while it was open.
     Left,
 }
@@ -94,6 +107,7 @@ impl Ending {
             Ending::SucceededUnheard => "succeeded-unheard",
             Ending::Dead => "dead",
             Ending::AssumedDead => "assumed-dead",
+            Ending::Superseded => "superseded",
             Ending::Left => "left",
         }
     }
@@ -198,7 +212,7 @@ impl Memory {
     /// Whether a crash would lose nothing that matters, with only `written` on disk: when a deployment was last heard of
     /// may be a little old there.
     pub fn is_kept_by(&self, written: &Memory) -> bool {
-        let Memory { leases, ended, hold, taken_out, elastigroup, leaving } = self;
+        let Memory { leases, ended, suspect, hold, taken_out, elastigroup, leaving } = self;
         let is_kept = |(id, lease): (&DeploymentId, &Lease)| {
             written.leases.get(id).is_some_and(|kept| {
                 lease.heard.since(kept.heard) < HEARD_MAY_LAG && *lease == Lease { heard: lease.heard, ..kept.clone() }
@@ -206,8 +220,15 @@ impl Memory {
         };
         leases.len() == written.leases.len()
             && leases.iter().all(is_kept)
-            && (ended, hold, taken_out, elastigroup, leaving)
-                == (&written.ended, &written.hold, &written.taken_out, &written.elastigroup, &written.leaving)
+            && (ended, suspect, hold, taken_out, elastigroup, leaving)
+                == (
+                    &written.ended,
+                    &written.suspect,
+                    &written.hold,
+                    &written.taken_out,
+                    &written.elastigroup,
+                    &written.leaving,
+                )
     }
 
     /// Whether something was taken out, and the balancer has not yet been made to take it back.
@@ -230,6 +251,7 @@ impl Memory {
             last_event: lease.last_event,
             opened: lease.opened.wall,
             at: now.wall,
+            revision: lease.revision.clone(),
         });
         if self.ended.len() > ENDED_KEPT {
             self.ended.remove(0);
@@ -249,6 +271,9 @@ impl Memory {
         for lease in self.leases.values_mut() {
             shift(&mut lease.opened.at);
             shift(&mut lease.heard);
+        }
+        if let Some(suspect) = &mut self.suspect {
+            shift(&mut suspect.since.at);
         }
         if let Some(hold) = &mut self.hold {
             shift(&mut hold.since.at);
@@ -280,6 +305,7 @@ mod tests {
             opened: Now { at: Instant(1_000), wall: WallTime(501_000) },
             heard: Instant(9_000),
             last_event: LifecycleEvent::BeforeInstall,
+            revision: Revision::default(),
         }
     }
 

@@ -23,8 +23,16 @@ pub struct Settings {
     pub return_within: Duration,
     /// A deployment that was silent for this long is asked about.
     pub ask_after: Duration,
+    /// CodeDeploy begins each lifecycle event within this time of the one before. A deployment of which the host agent
+    /// shows no command for longer, and that cannot be asked about, is dead; where CodeDeploy moves traffic itself it may
+    /// be silent for longer.
+    pub command_within: Duration,
     /// A deployment that was silent for this long, and cannot be asked about, is taken for dead.
     pub assume_dead_after: Duration,
+    /// What becomes of an instance whose application a dead deployment left unhealthy.
+    pub on_dead: OnDead,
+    /// How long it may take to become healthy, or to be deployed to again, until a replacement is asked for.
+    pub replace_after: Duration,
     /// What hook calls of a leaving instance are answered.
     pub on_notice: OnNotice,
     /// Whether the hook after which a leaving instance's application is stopped waits for what is in flight.
@@ -85,6 +93,16 @@ pub enum BeforeStop {
     Answer,
 }
 
+/// What becomes of an instance whose application a dead deployment left unhealthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDead {
+    /// It stays out of traffic, and that is said everywhere.
+    StayOut,
+    /// The same, and whoever keeps up the fleet is asked to replace it.
+    Replace,
+}
+
 /// What advice leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -112,7 +130,10 @@ impl Default for Settings {
             quiet_period: Duration::from_secs(2),
             return_within: Duration::from_secs(600),
             ask_after: Duration::from_secs(30),
+            command_within: Duration::from_secs(5 * 60),
             assume_dead_after: Duration::from_secs(70 * 60),
+            on_dead: OnDead::StayOut,
+            replace_after: Duration::from_secs(600),
             on_notice: OnNotice::Finish,
             before_stop: BeforeStop::Drain,
             return_when_withdrawn: false,

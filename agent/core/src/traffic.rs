@@ -69,6 +69,7 @@ mod tests {
     use crate::lifecycle::LifecycleEvent;
     use crate::memory::{Hold, Lease};
     use crate::notice::Notice;
+    use crate::revision::Revision;
     use crate::time::Now;
     use crate::wire::Owner;
 
@@ -81,6 +82,7 @@ mod tests {
             opened: Now::default(),
             heard: Now::default().at,
             last_event: LifecycleEvent::BeforeInstall,
+            revision: Revision::default(),
         };
         let leaving = Leaving {
             notices: vec![Notice { kind: NoticeKind::SpotStop, time: None }],

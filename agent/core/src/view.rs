@@ -12,7 +12,9 @@ use crate::lifecycle::LifecycleEvent;
 use crate::memory::{Change, Ended};
 use crate::notice::Notice;
 use crate::readiness::Readiness;
+use crate::revision::Revision;
 use crate::standing::{DrainEnd, Progress, Standing};
+use crate::suspect::Suspect;
 use crate::time::{Instant, Now, Spoken, WallTime};
 use crate::traffic::{Traffic, Why};
 use crate::wire::{Owner, Target, TargetState};
@@ -40,6 +42,8 @@ pub struct View {
     pub deployments: Vec<DeploymentView>,
     /// Deployments that ended here, newest last.
     pub ended: Vec<Ended>,
+    /// The deployment that ended badly and left the application unwell, as far as is known.
+    pub suspect: Option<Suspect>,
     /// An operator holds the instance out of traffic.
     pub hold: Option<HoldView>,
     /// The notices under which the instance leaves.
@@ -123,6 +127,8 @@ pub struct DeploymentView {
     pub opened: WallTime,
     /// Milliseconds since it was last heard of.
     pub silent_ms: u64,
+    /// What it brings.
+    pub revision: Revision,
 }
 
 /// One registration of this instance.
@@ -179,6 +185,7 @@ impl Core {
             readiness: self.readiness(),
             deployments: self.deployments(now),
             ended: self.memory.ended.clone(),
+            suspect: self.memory.suspect.clone(),
             hold: self.memory.hold.map(|hold| HoldView { until: hold.until.map(|until| wall_time_of(until, now)) }),
             notices: self.memory.leaving.as_ref().map(|leaving| leaving.notices.clone()).unwrap_or_default(),
             leaving_in_ms: self.memory.leaving.as_ref().map(|leaving| ms(leaving.deadline.remaining(now.at))),
@@ -279,6 +286,7 @@ impl Core {
                 last_event: lease.last_event,
                 opened: lease.opened.wall,
                 silent_ms: ms(now.at.since(lease.heard)),
+                revision: lease.revision.clone(),
             })
             .collect()
     }

@@ -10,6 +10,7 @@ use crate::elastigroup::{Order, Reply};
 use crate::ids::{CallId, DeploymentGroup, DeploymentId, ProbeName, TargetGroupArn};
 use crate::lifecycle::LifecycleEvent;
 use crate::notice::{Notice, NoticeKind};
+use crate::revision::Revision;
 use crate::time::Instant;
 
 /// Something that happened outside. Past tense; carries what was learned.
@@ -51,6 +52,22 @@ pub enum Event {
         deployment: DeploymentId,
         /// How it stands.
         answer: Result<DeploymentState, Failure>,
+    },
+    /// A look at the directory in which CodeDeploy's host agent tracks the commands that it carries out.
+    CommandsSeen {
+        /// The deployments of which a command executes, and for how long it has; `None`: the directory is not there, or
+        /// cannot be read, and says nothing.
+        executing: Option<BTreeMap<DeploymentId, Duration>>,
+    },
+    /// A look at the agents of AWS on this host, where it shows something else than the look before.
+    AgentsSeen {
+        /// What is wrong with them, for people.
+        troubles: Vec<String>,
+    },
+    /// Answer to [`Action::AskReplacement`].
+    ReplacementAsked {
+        /// Whether somebody will replace this instance; for people.
+        answer: Result<String, Failure>,
     },
     /// Answer to [`Action::DiscoverGroups`]: every target group to look after.
     GroupsDiscovered {
@@ -152,6 +169,8 @@ pub enum Action {
         /// The deployment.
         deployment: DeploymentId,
     },
+    /// Ask whoever keeps up the fleet to replace this instance: a deployment left a broken application behind.
+    AskReplacement,
     /// Find the target groups that hold this instance, and those that the configuration names.
     DiscoverGroups,
     /// Ask a target group for its targets' health.
@@ -242,6 +261,9 @@ pub struct HookCall {
     pub deployment: DeploymentId,
     /// `APPLICATION_NAME` and `DEPLOYMENT_GROUP_NAME`.
     pub group: DeploymentGroup,
+    /// `BUNDLE_…`.
+    #[serde(default, skip_serializing_if = "Revision::is_unknown")]
+    pub revision: Revision,
     /// How long the caller waits; the core answers before.
     pub patience: Duration,
 }

@@ -209,6 +209,7 @@ impl Fleet {
             event,
             deployment: "d-1".into(),
             group: DeploymentGroup { application: "web".into(), name: "prod".into() },
+            revision: Default::default(),
             patience: Duration::from_millis(PATIENCE),
         };
         self.step(n, Event::HookArrived { call: CallId(1 + self.instances[n].next_event as u64), hook });

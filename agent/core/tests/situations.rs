@@ -5,6 +5,8 @@
 #[path = "situations/stage.rs"]
 mod stage;
 
+#[path = "situations/dead.rs"]
+mod dead;
 #[path = "situations/deployments.rs"]
 mod deployments;
 #[path = "situations/draining.rs"]

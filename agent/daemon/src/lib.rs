@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod doors;
 pub mod effect;
 pub mod engine;
@@ -13,3 +14,4 @@ pub mod protocol;
 pub mod report;
 pub mod run;
 pub mod simulated;
+pub mod supervise;

@@ -17,20 +17,25 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::config::Settings;
-use crate::doors::{Clock, Connections, Credentials, Transport};
+use crate::doors::{Clock, Commands, Connections, Credentials, Transport};
 use crate::effect::scripts::DrainScripts;
 use crate::effect::tags::Owner;
 use crate::effect::{
-    Announcer, Balancer, CloudWatch, Deployments, Elastigroup, GroupHealth, Release, Tags, aws, elastigroup,
+    Announcer, Balancer, CloudWatch, Deployments, Elastigroup, GroupHealth, Release, Replace, Tags, aws, elastigroup,
 };
 use crate::engine::{Engine, Hands, Input, Keeper, OnStop};
 use crate::history::History;
+use crate::intake::commands;
+use crate::intake::host_agents::Seen;
 use crate::intake::imds::{Calendar, Endpoint, Identity, Imds, NoticePoller};
 use crate::intake::probe;
 use crate::intake::socket::{Access, Limits, Listener, Server};
 use crate::ledger::{self, Ledger, Store};
 use crate::report::chronicle::Chronicle;
+use crate::report::inventory::Inventory;
+use crate::report::labels::Labels;
 use crate::report::metrics::{Metered, Metrics};
+use crate::supervise;
 
 /// Room for what is heard while the engine thinks; a full inbox only makes its sources wait.
 const INBOX: usize = 256;
@@ -43,6 +48,8 @@ pub struct Doors {
     pub transport: Arc<dyn Transport>,
     /// This host's connections.
     pub connections: Arc<dyn Connections>,
+    /// What CodeDeploy's host agent is doing.
+    pub commands: Arc<dyn Commands>,
     /// Where the ledger lies.
     pub store: Box<dyn Store>,
     /// Which boot this is.
@@ -53,6 +60,8 @@ pub struct Doors {
     pub aws: AwsAccess,
     /// Who runs `drain.d`.
     pub scripts: Arc<dyn DrainScripts>,
+    /// The agents of AWS on this host; `None`: nobody looks after them.
+    pub host: Option<supervise::Host>,
     /// Where the webhook's secrets are.
     pub credentials: Credentials,
     /// Where it is said who this instance is, as soon as that is known.
@@ -151,8 +160,9 @@ pub async fn run<L: Listener>(
         deployments: Deployments::new(sdk.clone(), identity.instance.clone()),
         connections: doors.connections,
         scripts: doors.scripts,
-        tags,
+        tags: tags.clone(),
         elastigroup,
+        replace: Replace::new(sdk.clone(), identity.instance.clone()),
         release: Release::new(sdk.clone(), identity.instance.clone(), settings.leave.lifecycle_hook.clone()),
         announcer: Announcer {
             webhook: settings.leave.webhook.clone(),
@@ -172,6 +182,21 @@ pub async fn run<L: Listener>(
     let mut core_settings = settings.core.clone();
     core_settings.seed = doors.seed;
     let core = Core::new(core_settings, memory, now);
+    let (saw, seen) = watch::channel(Seen::default());
+    let inventory = Inventory { config: sdk.clone(), instance: identity.instance.clone(), clock: doors.clock.clone() };
+    let inventory = {
+        let (shown, wanted) = (view.subscribe(), settings.agents.inventory);
+        async move {
+            match wanted {
+                true => inventory.run(shown, seen).await,
+                false => std::future::pending().await,
+            }
+        }
+    };
+    let supervision = (settings.agents.clone(), identity.instance.clone());
+    let (host, shown, time) = (doors.host, view.subscribe(), doors.clock.clone());
+    let labels = Labels { tags, version: settings.tags.version.clone(), also: settings.tags.after_success.clone() };
+    let labels = labels.run(view.subscribe());
     let keeper = Box::new(NotebookKeeper { ledger, identity });
     let clock = doors.clock;
     let chronicle = Chronicle::new(doors.metrics, doors.history);
@@ -195,6 +220,16 @@ pub async fn run<L: Listener>(
             probe::run::<Input>(probe.clone(), transport.clone(), seed, heard.clone())
         })
         .collect();
+    let supervised = {
+        let heard = heard.clone();
+        async move {
+            match host {
+                Some(host) => supervise::run::<Input>(host, supervision, time, shown, saw, heard).await,
+                None => std::future::pending().await,
+            }
+        }
+    };
+    let commands = commands::run::<Input>(doors.commands, heard.clone());
     let stopped = {
         let heard = heard.clone();
         async move {
@@ -206,7 +241,17 @@ pub async fn run<L: Listener>(
 
     let mut engine = pin!(engine.run(inbox));
     let mut intake = pin!(async {
-        tokio::join!(server.serve(listener), notices.run::<Input>(heard), join_all(probes), stopped, outward);
+        tokio::join!(
+            server.serve(listener),
+            notices.run::<Input>(heard),
+            join_all(probes),
+            commands,
+            stopped,
+            labels,
+            inventory,
+            supervised,
+            outward
+        );
     });
     tokio::select! {
         biased;

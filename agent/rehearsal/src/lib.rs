@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod cli;
 pub mod clock;
 pub mod crew;
+pub mod death;
 pub mod endpoint;
 pub mod host_agent;
 pub mod interruption;

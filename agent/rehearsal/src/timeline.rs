@@ -116,6 +116,13 @@ pub enum Happening {
         deployment: String,
         why: String,
     },
+    DeploymentStopped {
+        deployment: String,
+    },
+    HostAgentKilled,
+    HostAgentStarted,
+    Rebooting,
+    Booted,
     EventStarted {
         deployment: String,
         event: LifecycleEvent,
@@ -257,6 +264,11 @@ impl fmt::Display for Happening {
             Self::DeploymentFailed { deployment, why } => {
                 write!(f, "deployment {deployment} failed: {why}")
             }
+            Self::DeploymentStopped { deployment } => write!(f, "deployment {deployment} is stopped by its operator"),
+            Self::HostAgentKilled => f.write_str("CodeDeploy's host agent is killed"),
+            Self::HostAgentStarted => f.write_str("CodeDeploy's host agent is back"),
+            Self::Rebooting => f.write_str("the instance REBOOTS"),
+            Self::Booted => f.write_str("the instance is up again"),
             Self::EventStarted { event, .. } => write!(f, "{event}"),
             Self::EventSkipped { event, why, .. } => write!(f, "{event}: nothing to run, {why}"),
             Self::ScriptEnded(end) => {

@@ -10,7 +10,7 @@ impl Core {
     pub(super) fn say_ready(&mut self, now: Instant, settings: &Settings, actions: &mut Vec<Action>) {
         let well = |ending: Ending| match ending {
             Ending::Succeeded | Ending::SucceededUnheard => true,
-            Ending::HookFailed | Ending::Dead | Ending::AssumedDead | Ending::Left => false,
+            Ending::HookFailed | Ending::Dead | Ending::AssumedDead | Ending::Superseded | Ending::Left => false,
         };
         self.memory.elastigroup.deployed |= self.memory.ended.iter().any(|ended| well(ended.how));
         if self.memory.elastigroup.ready.is_some() || !self.is_ready(settings.ready) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pitcrew_core::ids::{CallId, DeploymentGroup};
 use pitcrew_core::lifecycle::LifecycleEvent as E;
+use pitcrew_core::revision::Revision;
 use pitcrew_core::time::Instant;
 use pitcrew_core::wire::{Event, HookCall, Owner, Verdict};
 
@@ -108,6 +109,7 @@ impl World {
             event,
             deployment: format!("d-{n}").as_str().into(),
             group: DeploymentGroup { application: "web".into(), name: n.to_string() },
+            revision: Revision::default(),
             patience: Duration::from_millis(until.0 - self.t),
         };
         self.step(Event::HookArrived { call, hook })

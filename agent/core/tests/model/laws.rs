@@ -86,6 +86,7 @@ impl World {
             }
             Action::LearnOwner { .. }
             | Action::LearnDeployment { .. }
+            | Action::AskReplacement
             | Action::DiscoverGroups
             | Action::ObserveGroup { .. }
             | Action::CountConnections { .. }

@@ -25,6 +25,7 @@ impl World {
             Action::Progress { .. } | Action::Announce { .. } | Action::Elastigroup(_) => {}
             Action::LearnOwner { .. }
             | Action::LearnDeployment { .. }
+            | Action::AskReplacement
             | Action::DiscoverGroups
             | Action::ObserveGroup { .. }
             | Action::Deregister { .. }
@@ -78,6 +79,7 @@ impl World {
                 let count = |port: u16| on(port).map(|group| group.connections(self.t)).sum();
                 Event::ConnectionsCounted { counts: ports.into_iter().map(|port| (port, count(port))).collect() }
             }
+            Action::AskReplacement => Event::ReplacementAsked { answer: Ok("asked".to_owned()) },
             Action::RunDrainScripts { .. } => Event::DrainScriptsEnded { answer: Ok(()) },
             Action::RemoveTags => Event::TagsRemoved { answer: Ok(()) },
             Action::Release { .. } => Event::Released { answer: Ok(()) },
@@ -126,6 +128,7 @@ pub(crate) fn failed(action: Action, kind: FailureKind) -> Event {
         Action::Deregister { group, .. } => Event::Deregistered { group, answer: Err(failure) },
         Action::Register { group, .. } => Event::Registered { group, answer: Err(failure) },
         Action::CountConnections { .. } => Event::ConnectionsCounted { counts: [].into() },
+        Action::AskReplacement => Event::ReplacementAsked { answer: Err(failure) },
         Action::RunDrainScripts { .. } => Event::DrainScriptsEnded { answer: Err(failure) },
         Action::RemoveTags => Event::TagsRemoved { answer: Err(failure) },
         Action::Release { .. } => Event::Released { answer: Err(failure) },

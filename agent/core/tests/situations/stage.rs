@@ -9,6 +9,7 @@ use pitcrew_core::ids::{CallId, DeploymentGroup, DeploymentId, TargetGroupArn};
 use pitcrew_core::lifecycle::LifecycleEvent;
 use pitcrew_core::memory::Memory;
 use pitcrew_core::notice::{Notice, NoticeKind};
+use pitcrew_core::revision::Revision;
 use pitcrew_core::settings::{Settings, Thresholds};
 use pitcrew_core::time::{Instant, Now, WallTime};
 use pitcrew_core::view::View;
@@ -40,6 +41,7 @@ pub(crate) enum Api {
     Register,
     LearnOwner,
     LearnDeployment,
+    Replace,
     DrainScripts,
     RemoveTags,
     Release,
@@ -179,10 +181,13 @@ impl Stage {
 
     // What happens.
 
+    /// Deployments of one group have the same beginning: `d-1` and `d-1-rollback`.
     pub(crate) fn hook(&mut self, deployment: &str, event: LifecycleEvent) -> CallId {
         let call = self.next_call();
-        let group = DeploymentGroup { application: "web".into(), name: "prod".into() };
-        let hook = HookCall { event, deployment: deployment.into(), group, patience: self.patience };
+        let name = if deployment.starts_with("d-1") { "prod" } else { deployment };
+        let group = DeploymentGroup { application: "web".into(), name: name.into() };
+        let (deployment, revision, patience) = (deployment.into(), Revision::default(), self.patience);
+        let hook = HookCall { event, deployment, group, revision, patience };
         self.step(Event::HookArrived { call, hook });
         call
     }
@@ -410,6 +415,10 @@ impl Stage {
                 let state = self.deployments.get(&deployment).copied().unwrap_or(DeploymentState::Running);
                 let answer = self.attempt(Api::LearnDeployment).map(|()| state);
                 self.say(Event::DeploymentLearned { deployment, answer });
+            }
+            Action::AskReplacement => {
+                let answer = self.attempt(Api::Replace).map(|()| "asked".to_owned());
+                self.deliver(Event::ReplacementAsked { answer });
             }
             Action::DiscoverGroups => {
                 let holds_us = self.groups.iter().filter(|(_, group)| !group.observe(self.now, true).own.is_empty());

@@ -129,6 +129,7 @@ fn every_word_for_the_log_is_the_word_on_the_wire() {
         Ending::SucceededUnheard,
         Ending::Dead,
         Ending::AssumedDead,
+        Ending::Superseded,
         Ending::Left,
     ];
     for ending in endings {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pitcrew_core::ids::{CallId, DeploymentGroup};
 use pitcrew_core::lifecycle::LifecycleEvent as E;
+use pitcrew_core::revision::Revision;
 use pitcrew_core::wire::{DeploymentState, Event, HookCall, Owner, Verdict};
 
 use crate::scenario::{CALM, DeploymentPlan, End};
@@ -16,6 +17,8 @@ const CODEDEPLOY_LEARNS: u64 = 10_000;
 pub(crate) struct Deployment {
     pub(crate) plan: DeploymentPlan,
     pub(crate) owner: Owner,
+    /// A rollback goes to the group of what it rolls back.
+    pub(crate) group: usize,
     pub(crate) events: Vec<E>,
     next: usize,
     calling: bool,
@@ -27,7 +30,7 @@ pub(crate) struct Deployment {
 }
 
 impl Deployment {
-    pub(crate) fn new(plan: &DeploymentPlan, owner: Owner) -> Self {
+    pub(crate) fn new(plan: &DeploymentPlan, owner: Owner, group: usize) -> Self {
         let events = E::ALL.into_iter().filter(|event| match event {
             E::ApplicationStop => !plan.first,
             E::BeforeBlockTraffic | E::AfterBlockTraffic => owner == Owner::CodeDeploy && !plan.first,
@@ -37,6 +40,7 @@ impl Deployment {
         Self {
             plan: plan.clone(),
             owner,
+            group,
             events: events.collect(),
             next: 0,
             calling: false,
@@ -72,7 +76,7 @@ impl Deployment {
         self.over = Some((t, well));
         (self.calling, self.replacing) = (false, false);
         let plan = DeploymentPlan { first: false, end: End::Well, rolls_back: false, ..self.plan.clone() };
-        (!well && self.plan.rolls_back).then(|| Deployment::new(&plan, self.owner))
+        (!well && self.plan.rolls_back).then(|| Deployment::new(&plan, self.owner, self.group))
     }
 
     pub(crate) fn calling(&self) -> Option<usize> {
@@ -159,7 +163,8 @@ impl World<'_> {
         let hook = HookCall {
             event,
             deployment: format!("d-{n}").as_str().into(),
-            group: DeploymentGroup { application: "web".into(), name: n.to_string() },
+            group: DeploymentGroup { application: "web".into(), name: self.deployments[n].group.to_string() },
+            revision: Revision::default(),
             patience: Duration::from_millis(deadline - self.t),
         };
         self.step(Event::HookArrived { call, hook })

@@ -104,6 +104,7 @@ impl World<'_> {
             | Action::ObserveGroup { .. }
             | Action::CountConnections { .. }
             | Action::Progress { .. }
+            | Action::AskReplacement
             | Action::Announce { .. } => Ok(()),
         }
     }

@@ -36,7 +36,7 @@ impl World<'_> {
                 return Ok(());
             }
             Action::LearnOwner { .. } => Api::LearnOwner,
-            Action::LearnDeployment { .. } => Api::LearnDeployment,
+            Action::LearnDeployment { .. } | Action::AskReplacement => Api::LearnDeployment,
             Action::DiscoverGroups => Api::Discover,
             Action::ObserveGroup { .. } => Api::Observe,
             Action::Deregister { .. } | Action::Register { .. } => Api::Change,
@@ -112,6 +112,7 @@ impl World<'_> {
                 let state = self.deployments[n].state(self.t);
                 Event::DeploymentLearned { deployment, answer: Ok(state) }
             }
+            Action::AskReplacement => Event::ReplacementAsked { answer: Ok("asked".to_owned()) },
             Action::RunDrainScripts { .. } => Event::DrainScriptsEnded { answer: Ok(()) },
             Action::RemoveTags => Event::TagsRemoved { answer: Ok(()) },
             Action::Release { .. } => Event::Released { answer: Ok(()) },
@@ -174,6 +175,7 @@ fn failed(action: Action, failure: Failure) -> Event {
     match action {
         Action::LearnOwner { group } => Event::OwnerLearned { group, answer: Err(failure) },
         Action::LearnDeployment { deployment } => Event::DeploymentLearned { deployment, answer: Err(failure) },
+        Action::AskReplacement => Event::ReplacementAsked { answer: Err(failure) },
         Action::DiscoverGroups => Event::GroupsDiscovered { answer: Err(failure) },
         Action::ObserveGroup { group } => Event::GroupObserved { group, answer: Err(failure) },
         Action::Deregister { group, .. } => Event::Deregistered { group, answer: Err(failure) },

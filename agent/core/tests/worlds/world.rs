@@ -136,7 +136,9 @@ impl<'a> World<'a> {
             down_until: 0,
             stopped: false,
             requests: Vec::new(),
-            deployments: scenario.deployments.iter().map(|plan| Deployment::new(plan, owner(plan.owner))).collect(),
+            deployments: (scenario.deployments.iter().enumerate())
+                .map(|(group, plan)| Deployment::new(plan, owner(plan.owner), group))
+                .collect(),
             crash: None,
             under_way: 0,
             calls: BTreeMap::new(),

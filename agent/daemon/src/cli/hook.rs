@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use pitcrew_core::ids::DeploymentId;
 use pitcrew_core::lifecycle::LifecycleEvent;
+use pitcrew_core::revision::Revision;
 use pitcrew_core::time::millis;
 
 use super::{AgentArgs, WaitForAgent, call, exit, say};
@@ -83,10 +84,17 @@ fn hook(arguments: &HookArgs, environment: impl Fn(&str) -> Option<String>) -> R
 
 /// What happens, by the variables that CodeDeploy sets for a hook script. The error is a sentence for people.
 pub(crate) fn told_by(find: impl Fn(&str) -> Option<String>) -> Result<Hook, String> {
+    let told = |variable: &str| find(variable).filter(|value| !value.is_empty());
+    let revision = Revision {
+        bucket: told("BUNDLE_BUCKET"),
+        key: told("BUNDLE_KEY"),
+        version: told("BUNDLE_VERSION"),
+        etag: told("BUNDLE_ETAG"),
+        commit: told("BUNDLE_COMMIT"),
+    };
     let mut missing = Vec::new();
     let mut find = |variable: &str, option: &str| {
-        let value = find(variable).filter(|value| !value.is_empty());
-        value.unwrap_or_else(|| {
+        told(variable).unwrap_or_else(|| {
             missing.push(format!("{variable} ({option})"));
             String::new()
         })
@@ -104,5 +112,5 @@ pub(crate) fn told_by(find: impl Fn(&str) -> Option<String>) -> Result<Hook, Str
     }
     let event = event.parse::<LifecycleEvent>().map_err(|error| error.to_string())?;
     let deployment = DeploymentId::new(deployment);
-    Ok(Hook { event, deployment, application, group, patience_ms: None })
+    Ok(Hook { event, deployment, application, group, revision, patience_ms: None })
 }

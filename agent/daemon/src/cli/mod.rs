@@ -4,12 +4,15 @@ mod ami_clean;
 mod appspec;
 mod call;
 mod config;
+mod doctor;
 mod drain_scripts;
+mod ensure;
 mod history;
 pub(crate) mod hook;
 mod leave;
 mod lint;
 mod operator;
+mod restart_agents;
 mod run;
 mod status;
 mod user_data;
@@ -75,6 +78,8 @@ enum Command {
     Out(operator::OutArgs),
     In(operator::InArgs),
     Leave(leave::LeaveArgs),
+    Doctor(doctor::DoctorArgs),
+    Ensure(ensure::EnsureArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Lint(lint::LintArgs),
@@ -86,6 +91,8 @@ enum Command {
     AmiClean(ami_clean::AmiCleanArgs),
     #[command(hide = true)]
     DrainScripts(drain_scripts::DrainScriptsArgs),
+    #[command(hide = true)]
+    RestartAgents(restart_agents::RestartAgentsArgs),
     /// The sample application of a rehearsal
     #[command(hide = true)]
     SampleApp(app::Args),
@@ -116,6 +123,9 @@ impl Cli {
             Command::Out(arguments) => operator::out(arguments),
             Command::In(arguments) => operator::back_in(arguments),
             Command::Leave(arguments) => leave::run(arguments),
+            Command::Ensure(arguments) => ensure::run(arguments),
+            Command::Doctor(arguments) => doctor::run(arguments),
+            Command::RestartAgents(arguments) => restart_agents::run(arguments),
             Command::DrainScripts(arguments) => drain_scripts::run(arguments),
             Command::Config(command) => config::run(command),
             Command::Lint(arguments) => lint::run(arguments),
@@ -151,7 +161,11 @@ struct AgentArgs {
 
 impl AgentArgs {
     fn path(self) -> PathBuf {
-        let named = self.socket.or_else(|| std::env::var_os("PITCREW_SOCKET").map(PathBuf::from));
+        self.socket_path()
+    }
+
+    fn socket_path(&self) -> PathBuf {
+        let named = self.socket.clone().or_else(|| std::env::var_os("PITCREW_SOCKET").map(PathBuf::from));
         named.unwrap_or_else(|| PathBuf::from(SOCKET))
     }
 }

@@ -21,10 +21,11 @@ use tracing::{info, warn};
 
 use super::{AgentArgs, ConfigArgs, call, complain, drain_scripts, exit};
 use crate::config::{self, Http, RunScripts, Settings};
-use crate::doors::{Clock, Credentials, HostConnections, ReqwestTransport, SystemClock, boot_id};
+use crate::doors::{Clock, Credentials, HostConnections, OngoingDirectory, ReqwestTransport, SystemClock, boot_id};
 use crate::effect::scripts::{DrainScripts, Runner, Trust, UnitScripts};
 use crate::history::History;
 use crate::http::{self, Audience, Limits, Site};
+use crate::intake::host_agents::HostAgents;
 use crate::intake::imds::Endpoint;
 use crate::intake::socket::UnixSocket;
 use crate::ledger::DirStore;
@@ -32,6 +33,7 @@ use crate::report::log::{self, Volume};
 use crate::report::metrics::Metrics;
 use crate::report::systemd;
 use crate::run::{AwsAccess, Doors, run as run_agent};
+use crate::supervise::{Host, RESTART_REQUEST};
 
 /// What the agent does before it knows on which instance it is.
 const WAITING: &str = "waiting for the instance metadata service to say who this is";
@@ -172,6 +174,7 @@ async fn once(
         clock: Arc::new(SystemClock),
         transport: Arc::new(ReqwestTransport::new().context("building the HTTP client")?),
         connections: Arc::new(HostConnections),
+        commands: Arc::new(OngoingDirectory::at(settings.codedeploy.root.join("ongoing-deployment"))),
         store: Box::new(DirStore::open(state_dir).context("opening the state directory")?),
         identity: Arc::default(),
         metrics: kept.metrics.clone(),
@@ -181,6 +184,7 @@ async fn once(
         imds: Endpoint::choose(settings.imds.endpoint.as_ref(), |name| std::env::var(name).ok())
             .context("choosing the metadata service")?,
         aws: AwsAccess::Host,
+        host: Some(Host { agents: HostAgents::below("/"), request: runtime_dir.join(RESTART_REQUEST) }),
         scripts: scripts(&settings, runtime_dir),
         credentials: Credentials { directory: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) },
     };

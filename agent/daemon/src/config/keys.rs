@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use http::Uri;
 use pitcrew_core::elastigroup::{Process, ReadyAfter, Settings as CoreElastigroup};
-use pitcrew_core::settings::{BeforeStop, OnAdvice, OnNotice, Settings as Core};
+use pitcrew_core::settings::{BeforeStop, OnAdvice, OnDead, OnNotice, Settings as Core};
 use pitcrew_core::wire::Owner;
 
+use super::agents::{Agents, Restart};
 use super::elastigroup::{AccountId, BASE_URL, Elastigroup, GroupId, TokenPlace};
 use super::leave::{Commands, DRAIN_D, Leave, RunScripts, Scheduled, StopWord, TagKey, Webhook};
 use super::origin::{Chosen, Complaint, Origin};
 use super::probe::{self, ProbeKeys};
 use super::read::{Reader, Table};
-use super::settings::{Aws, CloudWatch, History, Http, Imds, Log, LogFormat, LogLevel};
+use super::settings::{Aws, CloudWatch, CodeDeployAgent, History, Http, Imds, Log, LogFormat, LogLevel};
 use super::show::Row;
+use super::tags::{TagSettings, TagTable, VersionFrom};
 use super::value::{Kept, Listen, OnWithdrawn, Period, TargetGroup, TrafficOwner, Value};
 use super::{ConfigError, Settings};
 
@@ -133,7 +135,10 @@ sections! {
     }
     "deployment" deployment: Deployment {
         ask_after: Period = Period(Core::default().ask_after),
+        command_within: Period = Period(Core::default().command_within),
         assume_dead_after: Period = Period(Core::default().assume_dead_after),
+        on_dead: OnDead = Core::default().on_dead,
+        replace_after: Period = Period(Core::default().replace_after),
         hook_timeout: Period = Period(Duration::from_secs(15 * 60)),
         on_notice: OnNotice = Core::default().on_notice,
         before_stop: BeforeStop = Core::default().before_stop,
@@ -162,6 +167,19 @@ sections! {
         suspend: Vec<Process> = CoreElastigroup::default().suspend.into_iter().collect(),
         base_url: Uri = Uri::from_static(BASE_URL),
         timeout: Period = Period(Duration::from_secs(10)),
+    }
+    "codedeploy" codedeploy: CodeDeployKeys {
+        root: PathBuf = CodeDeployAgent::default().root,
+    }
+    "agents" agents: AgentsKeys {
+        look: Period = Period(Duration::from_secs(60)),
+        stuck_after: Period = Period(Duration::from_secs(600)),
+        restart: Restart = Restart::WhenStuck,
+        inventory: bool = true,
+    }
+    "tags" tags: TagsKeys {
+        version: VersionFrom = VersionFrom::default(),
+        after_success: TagTable = TagTable::default(),
     }
     "imds" imds: ImdsKeys {
         poll: Period = Period(Duration::from_secs(1)),
@@ -231,7 +249,10 @@ impl Merged {
                 quiet_period: self.drain.quiet_period.value,
                 return_within: self.comeback.within.value.0,
                 ask_after: self.deployment.ask_after.value.0,
+                command_within: self.deployment.command_within.value.0,
                 assume_dead_after: self.deployment.assume_dead_after.value.0,
+                on_dead: self.deployment.on_dead.value,
+                replace_after: self.deployment.replace_after.value.0,
                 on_notice: self.deployment.on_notice.value,
                 before_stop: self.deployment.before_stop.value,
                 return_when_withdrawn: self.leave.on_withdrawn.value == OnWithdrawn::Return,
@@ -268,6 +289,14 @@ impl Merged {
                 base_url: self.elastigroup.base_url.value,
                 timeout: self.elastigroup.timeout.value.0,
             },
+            codedeploy: CodeDeployAgent { root: self.codedeploy.root.value },
+            agents: Agents {
+                look: self.agents.look.value.0,
+                stuck_after: self.agents.stuck_after.value.0,
+                restart: self.agents.restart.value,
+                inventory: self.agents.inventory.value,
+            },
+            tags: TagSettings { version: self.tags.version.value, after_success: self.tags.after_success.value.0 },
             imds: Imds {
                 poll: self.imds.poll.value.0,
                 timeout: self.imds.timeout.value.0,

@@ -5,6 +5,7 @@
 //! read in the order of their names. A file hides files of the same name in earlier directories; among the
 //! files that are left, the later name wins key by key.
 
+mod agents;
 pub mod duration;
 mod elastigroup;
 mod keys;
@@ -14,6 +15,7 @@ mod probe;
 mod read;
 mod settings;
 mod show;
+mod tags;
 mod template;
 mod value;
 
@@ -22,11 +24,15 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use agents::{Agents, Restart};
 pub use elastigroup::{Elastigroup, TokenPlace};
 pub use keys::Merged;
 pub use leave::{Address, Commands, Credential, DRAIN_D, Lead, Leave, OnStop, RunScripts, Scheduled, Webhook};
 pub use origin::Complaint;
-pub use settings::{Aws, Check, CloudWatch, History, Http, Imds, Log, LogFormat, LogLevel, Probe, Settings, Statuses};
+pub use settings::{
+    Aws, Check, CloudWatch, CodeDeployAgent, History, Http, Imds, Log, LogFormat, LogLevel, Probe, Settings, Statuses,
+};
+pub use tags::{TagSettings, VersionFrom};
 pub use template::{Fill, Template};
 
 /// Where files are looked for when nobody says otherwise, the least important first.

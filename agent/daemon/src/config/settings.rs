@@ -9,9 +9,11 @@ use std::time::Duration;
 use http::Uri;
 use pitcrew_core::ids::ProbeName;
 
+use super::agents::Agents;
 use super::elastigroup::Elastigroup;
 use super::keys::Merged;
 use super::leave::Leave;
+use super::tags::TagSettings;
 
 /// Settings of the daemon. `Settings::default()` is what the shipped fragments say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,12 @@ pub struct Settings {
     pub leave: Leave,
     /// `[elastigroup]`, beside what is in `core`.
     pub elastigroup: Elastigroup,
+    /// `[tags]`.
+    pub tags: TagSettings,
+    /// `[agents]`.
+    pub agents: Agents,
+    /// `[codedeploy]`.
+    pub codedeploy: CodeDeployAgent,
     /// `[imds]`.
     pub imds: Imds,
     /// `[aws]`.
@@ -101,6 +109,19 @@ pub enum Check {
 /// HTTP statuses, written the way a target group's matcher is: `200`, `200,202`, `200-399`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(Vec<(u16, u16)>);
+
+/// `[codedeploy]`: CodeDeploy's host agent on this instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeDeployAgent {
+    /// Its `root_dir`, in which it keeps deployments.
+    pub root: PathBuf,
+}
+
+impl Default for CodeDeployAgent {
+    fn default() -> Self {
+        Self { root: PathBuf::from("/opt/codedeploy-agent/deployment-root") }
+    }
+}
 
 /// `[imds]`: the instance metadata service.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use expect_test::expect;
-use pitcrew_core::settings::{BeforeStop, OnAdvice, OnNotice, Thresholds};
+use pitcrew_core::settings::{BeforeStop, OnAdvice, OnDead, OnNotice, Thresholds};
 use pitcrew_core::wire::Owner;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -67,7 +67,10 @@ fn every_key_reaches_the_settings() {
         traffic = { owner = "codedeploy", target_groups = ["web", "arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/api/2"], keep_last_healthy = false }
         drain = { settle = "0s", quiet_period = "250ms" }
         return = { within = "3m" }
-        deployment = { ask_after = "31s", assume_dead_after = "2h", hook_timeout = "16m", on_notice = "refuse", before_stop = "answer" }
+        deployment = { ask_after = "31s", assume_dead_after = "2h", hook_timeout = "16m", on_notice = "refuse", before_stop = "answer", command_within = "6m", on_dead = "replace", replace_after = "20m" }
+        codedeploy = { root = "/srv/codedeploy" }
+        agents = { look = "2m", stuck_after = "5m", restart = "never", inventory = false }
+        tags = { version = "/opt/app/VERSION", after_success = { version = "8.0" } }
         elastigroup = { token = "ssm:/spot", account = "act-1", group = "sig-1", ready = "health", suspend = ["AUTO_HEALING"], base_url = "http://127.0.0.1:8", timeout = "4s" }
         imds = { poll = "2s", timeout = "3s", endpoint = "http://127.0.0.1:1338" }
         aws = { region = "eu-west-1", endpoint_url = "http://127.0.0.1:4566", timeout = "6s" }
@@ -122,6 +125,14 @@ fn every_key_reaches_the_settings() {
     assert_eq!(core.return_within, Duration::from_secs(180));
     assert_eq!((core.ask_after, core.assume_dead_after), (Duration::from_secs(31), Duration::from_secs(7200)));
     assert_eq!((core.on_notice, core.before_stop), (OnNotice::Refuse, BeforeStop::Answer));
+    assert_eq!((core.command_within, core.replace_after), (Duration::from_secs(360), Duration::from_secs(1200)));
+    assert_eq!(core.on_dead, OnDead::Replace);
+    let agents = &settings.agents;
+    assert_eq!((agents.look, agents.stuck_after), (Duration::from_secs(120), Duration::from_secs(300)));
+    assert!(agents.restart == Restart::Never && !agents.inventory);
+    assert_eq!(settings.tags.version, VersionFrom::File("/opt/app/VERSION".into()));
+    assert_eq!(settings.tags.after_success, BTreeMap::from([("version".to_owned(), "8.0".to_owned())]));
+    assert_eq!(settings.codedeploy.root.to_str(), Some("/srv/codedeploy"));
     assert_eq!((core.leave_budget, core.hibernate_budget), (Duration::from_secs(90), Duration::from_secs(8)));
     assert_eq!(core.on_rebalance, OnAdvice::Drain);
     assert_eq!(core.on_foreign_drain, OnAdvice::Drain);
@@ -175,7 +186,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         a.toml:10: `imds.poll`: 1ms is too short; the least is 100ms
         a.toml:11: `imds.endpoint`: `169.254.169.254` is no address; write it as http://HOST[:PORT][/PATH]
         a.toml:13: `socket.group`: must not be empty; leave the key out instead
-        a.toml:14: unknown section `drian`; there are traffic, drain, return, deployment, leave, imds, aws, socket, http, cloudwatch, autoscaling, history, log, health"#]]
+        a.toml:14: unknown section `drian`; there are traffic, drain, return, deployment, leave, elastigroup, codedeploy, agents, tags, imds, aws, socket, http, cloudwatch, autoscaling, history, log, health"#]]
     .assert_eq(&complaints(
         r#"
 [traffic]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
-use pitcrew_core::settings::{BeforeStop, OnAdvice, OnNotice};
+use pitcrew_core::settings::{BeforeStop, OnAdvice, OnDead, OnNotice};
 use pitcrew_core::wire::Owner;
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
@@ -259,6 +259,19 @@ impl Value for OnNotice {
         match self {
             OnNotice::Finish => json!("finish"),
             OnNotice::Refuse => json!("refuse"),
+        }
+    }
+}
+
+impl Value for OnDead {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        word(toml, &[("stay-out", OnDead::StayOut), ("replace", OnDead::Replace)])
+    }
+
+    fn show(&self) -> Json {
+        match self {
+            OnDead::StayOut => json!("stay-out"),
+            OnDead::Replace => json!("replace"),
         }
     }
 }

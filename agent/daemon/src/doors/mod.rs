@@ -5,6 +5,7 @@
 
 mod boot;
 mod clock;
+mod commands;
 mod connections;
 mod credentials;
 mod reqwest;
@@ -12,6 +13,7 @@ mod transport;
 
 pub use boot::boot_id;
 pub use clock::{Clock, SystemClock, TokioClock};
+pub use commands::{Commands, OngoingDirectory};
 pub use connections::{Connections, HostConnections};
 pub use credentials::{CredentialError, Credentials};
 pub use reqwest::ReqwestTransport;

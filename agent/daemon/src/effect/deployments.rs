@@ -4,11 +4,12 @@ use std::sync::OnceLock;
 
 use aws_config::SdkConfig;
 use aws_sdk_codedeploy::Client;
-use aws_sdk_codedeploy::types::{DeploymentOption, DeploymentStatus, DeploymentTarget, LoadBalancerInfo, TargetStatus};
+use aws_sdk_codedeploy::types::{DeploymentStatus, DeploymentTarget, TargetStatus};
 use pitcrew_core::ids::{DeploymentGroup, DeploymentId, InstanceId};
 use pitcrew_core::wire::{DeploymentState, Failure, FailureKind, Owner};
 
 use super::failure::Asked;
+use super::groups::Group;
 
 /// Asks CodeDeploy on behalf of one instance.
 pub struct Deployments {
@@ -26,25 +27,62 @@ impl Deployments {
     /// Who moves the group's traffic, from `GetDeploymentGroup`: CodeDeploy where the group's style is with traffic
     /// control and names a load balancer, else this agent.
     pub async fn owner(&self, group: &DeploymentGroup) -> Result<Owner, Failure> {
-        let request = self
-            .client()
-            .get_deployment_group()
-            .application_name(&group.application)
-            .deployment_group_name(&group.name);
-        let answer = request.send().await.map_err(|error| {
+        Ok(self.group(group).await?.owner)
+    }
+
+    /// The group, from `GetDeploymentGroup`. Fails with `NotFound` where there is none of this name.
+    pub async fn group(&self, group: &DeploymentGroup) -> Result<Group, Failure> {
+        let asked = Asked {
+            permission: "codedeploy:GetDeploymentGroup",
+            object: &format!("deployment group `{group}`"),
+            resource: "the deployment group",
+        };
+        let request = self.client().get_deployment_group();
+        let request = request.application_name(&group.application).deployment_group_name(&group.name);
+        let answer = request.send().await.map_err(|error| asked.explain(&error))?;
+        answer.deployment_group_info().map(Group::of).ok_or_else(|| asked.unanswered("the answer describes no group"))
+    }
+
+    /// What questions about deployments would come to, each with the permission that it needs: asked about one that
+    /// there cannot be.
+    pub async fn questions(&self) -> [(&'static str, Result<(), Failure>); 2] {
+        let nobody = DeploymentId::new("d-000000000");
+        let allowed = |failure: Failure| match failure.kind {
+            FailureKind::NotFound | FailureKind::Invalid => Ok(()),
+            FailureKind::Denied | FailureKind::Throttled | FailureKind::Unavailable => Err(failure),
+        };
+        let target = self.on_this_instance(&nobody).await.map(drop).or_else(allowed);
+        let whole = self.as_a_whole(&nobody).await.map(drop).or_else(allowed);
+        [("codedeploy:GetDeploymentTarget", target), ("codedeploy:GetDeployment", whole)]
+    }
+
+    /// The latest deployments of a group, newest first, and how each stands.
+    pub async fn latest(&self, group: &DeploymentGroup, at_most: usize) -> Result<Vec<Latest>, Failure> {
+        let asked = Asked {
+            permission: "codedeploy:ListDeployments",
+            object: &format!("deployment group `{group}`"),
+            resource: "the deployment group",
+        };
+        let request = self.client().list_deployments();
+        let request = request.application_name(&group.application).deployment_group_name(&group.name);
+        let answer = request.send().await.map_err(|error| asked.explain(&error))?;
+        let mut latest = Vec::new();
+        for id in answer.deployments().iter().take(at_most) {
             let asked = Asked {
-                permission: "codedeploy:GetDeploymentGroup",
-                object: &format!("deployment group `{group}`"),
-                resource: "the deployment group",
+                permission: "codedeploy:GetDeployment",
+                object: &format!("deployment `{id}`"),
+                resource: "its deployment group",
             };
-            asked.explain(&error)
-        })?;
-        let info = answer.deployment_group_info();
-        let controlled = info
-            .and_then(|info| info.deployment_style()?.deployment_option())
-            .is_some_and(|option| *option == DeploymentOption::WithTrafficControl);
-        let balanced = info.and_then(|info| info.load_balancer_info()).is_some_and(names_a_balancer);
-        Ok(if controlled && balanced { Owner::CodeDeploy } else { Owner::Pitcrew })
+            let answer = self.client().get_deployment().deployment_id(id).send().await;
+            let answer = answer.map_err(|error| asked.explain(&error))?;
+            let info = answer.deployment_info();
+            latest.push(Latest {
+                id: id.clone(),
+                status: info.and_then(|info| info.status()).map_or_else(String::new, ToString::to_string),
+                error: info.and_then(|info| info.error_information()?.message()).map(str::to_owned),
+            });
+        }
+        Ok(latest)
     }
 
     /// How the deployment stands on this instance, from `GetDeploymentTarget`; where that knows nothing of the instance,
@@ -55,7 +93,12 @@ impl Deployments {
             here => here?,
         };
         match here {
-            Some(state) => Ok(state),
+            Some(state @ (DeploymentState::Succeeded | DeploymentState::Failed)) => Ok(state),
+            // An instance may be said to be in progress for ever once its deployment was stopped.
+            Some(DeploymentState::Running) => match self.as_a_whole(deployment).await? {
+                DeploymentState::Failed => Ok(DeploymentState::Failed),
+                DeploymentState::Running | DeploymentState::Succeeded => Ok(DeploymentState::Running),
+            },
             None => match self.as_a_whole(deployment).await {
                 Err(failure) if failure.kind == FailureKind::NotFound => Ok(DeploymentState::Failed),
                 whole => whole,
@@ -116,8 +159,13 @@ impl Deployments {
     }
 }
 
-fn names_a_balancer(info: &LoadBalancerInfo) -> bool {
-    !info.elb_info_list().is_empty()
-        || !info.target_group_info_list().is_empty()
-        || !info.target_group_pair_info_list().is_empty()
+/// One deployment of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latest {
+    /// Its id.
+    pub id: String,
+    /// CodeDeploy's word for how it stands.
+    pub status: String,
+    /// Why it failed, where it did.
+    pub error: Option<String>,
 }

@@ -11,13 +11,13 @@ use pitcrew_core::wire::{Failure, FailureKind};
 use crate::doors::with_causes;
 
 /// What was asked, so that a failure can name it.
-pub(super) struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     /// As IAM names it: `elasticloadbalancing:DeregisterTargets`.
-    pub(super) permission: &'static str,
+    pub(crate) permission: &'static str,
     /// For people: ``target group `web` ``.
-    pub(super) object: &'a str,
+    pub(crate) object: &'a str,
     /// As a policy names it: an ARN, or `*` where the operation knows no resources.
-    pub(super) resource: &'a str,
+    pub(crate) resource: &'a str,
 }
 
 impl Asked<'_> {
@@ -27,7 +27,7 @@ impl Asked<'_> {
 
     /// Says what went wrong. An answer that only the network or a fault over there explains is transient; a refusal is
     /// told apart by its code, never by its text.
-    pub(super) fn explain<E>(&self, error: &SdkError<E, HttpResponse>) -> Failure
+    pub(crate) fn explain<E>(&self, error: &SdkError<E, HttpResponse>) -> Failure
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
@@ -44,7 +44,7 @@ impl Asked<'_> {
     }
 
     /// There is nobody to sign for.
-    pub(super) fn unsigned(&self, cause: &CredentialsError) -> Failure {
+    pub(crate) fn unsigned(&self, cause: &CredentialsError) -> Failure {
         let sentence = format!(
             "{} on {} has no credentials to sign with: attach a role to the instance ({})",
             self.operation(),
@@ -55,13 +55,13 @@ impl Asked<'_> {
     }
 
     /// No answer came.
-    pub(super) fn unanswered(&self, why: &str) -> Failure {
+    pub(crate) fn unanswered(&self, why: &str) -> Failure {
         let sentence = format!("{} on {} got no answer: {why}", self.operation(), self.object);
         Failure { kind: FailureKind::Unavailable, sentence }
     }
 
     /// The service said no.
-    pub(super) fn refused(&self, status: u16, code: &str, message: &str) -> Failure {
+    pub(crate) fn refused(&self, status: u16, code: &str, message: &str) -> Failure {
         let said = match (code, message) {
             ("", "") => format!("HTTP {status}"),
             (code, "") => code.to_owned(),

@@ -54,6 +54,10 @@ impl Service {
             Ok(answer) if answer.status() == StatusCode::OK => Ok(answer.into_body()),
             Ok(answer) => {
                 let (code, message) = refusal(&answer);
+                // What was only to be asked would have been done.
+                if code == "DryRunOperation" {
+                    return Ok(answer.into_body());
+                }
                 Err(asked.refused(answer.status().as_u16(), &code, &message))
             }
             Err(error) => Err(asked.unanswered(&with_causes(&error))),

@@ -45,6 +45,30 @@ impl Tags {
         self.call("CreateTags", "ec2:CreateTags", &tags).await
     }
 
+    /// Whether the role may set a tag with this key on this instance: asked, and not done. Fails as [`Tags::create`].
+    pub async fn may_create(&self, key: &str) -> Result<(), Failure> {
+        let object = format!("instance `{}`", self.instance);
+        let asked = Asked { permission: "ec2:CreateTags", object: &object, resource: &self.arn };
+        let form = self.form("CreateTags", &[(key, Some(""))]) + "&DryRun=true";
+        self.service.post(form, &asked).await.map(drop)
+    }
+
+    /// The instances that carry a tag with this key, and with this value where one is given. Fails with `Denied` where
+    /// the caller lacks `ec2:DescribeTags`.
+    pub async fn find(&self, key: &str, value: Option<&str>) -> Result<Vec<String>, Failure> {
+        let mut form = Serializer::new(String::new());
+        form.append_pair("Action", "DescribeTags").append_pair("Version", VERSION);
+        let filters = [("resource-type", Some("instance")), ("key", Some(key)), ("value", value)];
+        for (number, (name, value)) in (1..).zip(filters.iter().filter_map(|(name, value)| Some((name, (*value)?)))) {
+            form.append_pair(&format!("Filter.{number}.Name"), name);
+            form.append_pair(&format!("Filter.{number}.Value.1"), value);
+        }
+        let object = format!("instances with the tag `{key}`");
+        let asked = Asked { permission: "ec2:DescribeTags", object: &object, resource: "*" };
+        let body = self.service.post(form.finish(), &asked).await?;
+        Ok(read_resources(&String::from_utf8_lossy(&body)).unwrap_or_default())
+    }
+
     /// Every tag of the instance, by key. Fails with `Denied` where the role lacks `ec2:DescribeTags`.
     pub async fn describe(&self) -> Result<BTreeMap<String, String>, Failure> {
         let form = Serializer::new(String::new())
@@ -122,6 +146,25 @@ fn read_tags(text: &str) -> Result<BTreeMap<String, String>, XmlDecodeError> {
         }
     }
     Ok(tags)
+}
+
+/// `<DescribeTagsResponse><tagSet><item><resourceId>…`.
+fn read_resources(text: &str) -> Result<Vec<String>, XmlDecodeError> {
+    let mut ids = Vec::new();
+    let mut document = Document::new(text);
+    let mut root = document.root_element()?;
+    while let Some(mut set) = root.next_tag() {
+        while let Some(mut item) = set.next_tag() {
+            while let Some(mut fact) = item.next_tag() {
+                if fact.start_el().local() == "resourceId" {
+                    ids.push(try_data(&mut fact)?.into_owned());
+                }
+            }
+        }
+    }
+    ids.sort();
+    ids.dedup();
+    Ok(ids)
 }
 
 impl std::fmt::Debug for Tags {

@@ -8,7 +8,7 @@ use pitcrew_core::wire::{Action, Event, Failure, FailureKind};
 
 use crate::doors::Connections;
 use crate::effect::scripts::{DrainScripts, Order};
-use crate::effect::{Announcer, Balancer, Deployments, Elastigroup, Release, Tags};
+use crate::effect::{Announcer, Balancer, Deployments, Elastigroup, Release, Replace, Tags};
 use crate::intake::imds::Identity;
 
 /// Everything that the engine can do outside.
@@ -27,6 +27,8 @@ pub struct Hands {
     pub elastigroup: Option<Elastigroup>,
     /// Auto Scaling.
     pub release: Release,
+    /// Who replaces this instance.
+    pub replace: Replace,
     /// The operator's webhook and programs.
     pub announcer: Announcer,
     /// Who this instance is.
@@ -93,6 +95,9 @@ impl Hands {
                 Event::ElastigroupReplied { order, answer }
             }
             .boxed(),
+            Action::AskReplacement => {
+                async move { Event::ReplacementAsked { answer: hands.replace.ask().await } }.boxed()
+            }
             Action::Announce { .. } | Action::Reply { .. } | Action::Progress { .. } => return None,
         };
         Some(once(outcome).boxed())

@@ -35,6 +35,10 @@ impl Log {
             Event::DeploymentLearned { deployment, answer: Ok(state) } => {
                 info!(%deployment, ?state, "deployment asked after");
             }
+            Event::ReplacementAsked { answer: Ok(who) } => warn!("replacement asked for: {who}"),
+            Event::ReplacementAsked { answer: Err(failure) } => {
+                warn!("no replacement could be asked for: {}", failure.sentence);
+            }
             Event::DrainScriptEnded { name, how: Ok(how) } => info!(script = name, "drain.d/{name} {how}"),
             Event::DrainScriptEnded { name, how: Err(how) } => warn!(script = name, "drain.d/{name} {how}"),
             Event::DrainScriptsEnded { answer } => ended("drain.d has ended", answer),
@@ -49,6 +53,8 @@ impl Log {
             | Event::SightRegained
             | Event::OwnerLearned { .. }
             | Event::DeploymentLearned { .. }
+            | Event::CommandsSeen { .. }
+            | Event::AgentsSeen { .. }
             | Event::GroupsDiscovered { .. }
             | Event::GroupObserved { .. }
             | Event::ConnectionsCounted { .. }
@@ -73,6 +79,7 @@ impl Log {
             Action::Announce { moment: moment @ (Moment::Noticed | Moment::Left), sentence, .. } => {
                 info!(?moment, "{sentence}");
             }
+            Action::AskReplacement => warn!("asking for a replacement of this instance"),
             Action::RunDrainScripts { .. } => info!("running drain.d"),
             Action::Progress { .. }
             | Action::LearnOwner { .. }

@@ -293,6 +293,7 @@ impl Engine {
             | Action::CountConnections { .. }
             | Action::Reply { .. }
             | Action::Progress { .. }
+            | Action::AskReplacement
             | Action::RunDrainScripts { .. }
             | Action::RemoveTags
             | Action::Release { .. }

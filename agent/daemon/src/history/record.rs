@@ -142,6 +142,7 @@ pub(crate) fn told(how: Ending) -> &'static str {
         Ending::SucceededUnheard => "succeeded, says CodeDeploy",
         Ending::Dead => "failed or was stopped, says CodeDeploy",
         Ending::AssumedDead => "fell silent",
+        Ending::Superseded => "was over when the next one of its group came",
         Ending::Left => "was left behind: the instance left",
     }
 }

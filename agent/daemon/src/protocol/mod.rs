@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use pitcrew_core::ids::{DeploymentGroup, DeploymentId};
 use pitcrew_core::lifecycle::LifecycleEvent;
+use pitcrew_core::revision::Revision;
 use pitcrew_core::time::millis;
 use pitcrew_core::wire::{Answer, HookCall};
 use serde::de::DeserializeOwned;
@@ -113,6 +114,9 @@ pub struct Hook {
     pub application: String,
     /// `DEPLOYMENT_GROUP_NAME`.
     pub group: String,
+    /// `BUNDLE_…`.
+    #[serde(default, skip_serializing_if = "Revision::is_unknown")]
+    pub revision: Revision,
     /// How long the caller waits, in milliseconds; absent: the agent's `hook_timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience_ms: Option<u64>,
@@ -233,6 +237,7 @@ impl Hook {
             event: self.event,
             deployment: self.deployment,
             group: DeploymentGroup { application: self.application, name: self.group },
+            revision: self.revision,
             patience: self.patience_ms.map_or(patience, Duration::from_millis),
         }
     }

@@ -8,9 +8,12 @@ use super::*;
 fn requests() -> impl Strategy<Value = Request> {
     let ms = || proptest::option::of(any::<u64>());
     let event = proptest::sample::select(LifecycleEvent::ALL.to_vec());
-    let hook = (event, ".*", ".*", ".*", ms()).prop_map(|(event, deployment, application, group, patience_ms)| {
+    let commit = proptest::option::of(".*");
+    let hook = (event, ".*", ".*", ".*", commit, ms());
+    let hook = hook.prop_map(|(event, deployment, application, group, commit, patience_ms)| {
         let deployment = DeploymentId::new(deployment);
-        Request::Hook(Hook { event, deployment, application, group, patience_ms })
+        let revision = Revision { commit, ..Revision::default() };
+        Request::Hook(Hook { event, deployment, application, group, revision, patience_ms })
     });
     prop_oneof![
         hook,

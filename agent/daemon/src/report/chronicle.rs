@@ -106,6 +106,9 @@ impl Chronicle {
             | Event::Deregistered { .. }
             | Event::Registered { .. }
             | Event::ConnectionsCounted { .. }
+            | Event::CommandsSeen { .. }
+            | Event::AgentsSeen { .. }
+            | Event::ReplacementAsked { .. }
             | Event::DrainScriptEnded { .. }
             | Event::DrainScriptsEnded { .. }
             | Event::TagsRemoved { .. }
@@ -129,6 +132,7 @@ impl Chronicle {
             | Action::Register { .. }
             | Action::CountConnections { .. }
             | Action::Progress { .. }
+            | Action::AskReplacement
             | Action::RunDrainScripts { .. }
             | Action::RemoveTags
             | Action::Release { .. }
@@ -235,7 +239,7 @@ impl Chronicle {
             let outcome = ended.how.word();
             let (deployment, group) = (&ended.deployment, &ended.group);
             match ended.how {
-                Ending::Succeeded | Ending::SucceededUnheard | Ending::Left => {
+                Ending::Succeeded | Ending::SucceededUnheard | Ending::Superseded | Ending::Left => {
                     info!(%deployment, %group, outcome, "deployment ended");
                 }
                 Ending::HookFailed | Ending::Dead | Ending::AssumedDead => {

@@ -2,6 +2,8 @@
 
 pub mod bootstrap;
 pub mod chronicle;
+pub mod inventory;
+pub mod labels;
 pub mod log;
 pub mod metrics;
 pub mod status;

@@ -115,6 +115,7 @@ fn ended(ended: &Ended) -> Vec<String> {
         Ending::SucceededUnheard => "succeeded, says CodeDeploy",
         Ending::Dead => "failed or was stopped, says CodeDeploy",
         Ending::AssumedDead => "fell silent",
+        Ending::Superseded => "the next one of its group came",
         Ending::Left => "the instance left",
     };
     vec![

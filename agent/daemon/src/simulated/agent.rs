@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::between::Between;
 use super::clock::SettableClock;
-use super::doors::{WorldConnections, WorldTransport};
+use super::doors::{WorldCommands, WorldConnections, WorldTransport};
 use super::locked;
 use super::scripts::WorldScripts;
 use crate::config::{self, Settings};
@@ -92,11 +92,13 @@ impl Seated {
             clock: self.clock.clone(),
             transport: Arc::new(WorldTransport { seat: seat.clone(), world: world.clone(), net: net.clone() }),
             connections: Arc::new(WorldConnections { seat: seat.clone(), net: net.clone() }),
+            commands: Arc::new(WorldCommands::new(seat.clone(), world.clone(), self.clock.clone())),
             store: Box::new(self.store.clone()),
-            boot: "rehearsal".into(),
+            boot: format!("rehearsal-{}", self.clock.boots()).as_str().into(),
             imds: Endpoint::at(&imds_url.parse().context("reading the metadata service's address")?)?,
             aws: AwsAccess::Role { endpoint_url: format!("http://{}", world.addresses.aws), imds_url },
             scripts: Arc::new(WorldScripts { instance: seat.number, world: world.clone() }),
+            host: None,
             credentials: Credentials::default(),
             identity: Arc::default(),
             metrics: Metrics::default(),
@@ -129,6 +131,11 @@ impl Seated {
 
     pub(super) fn set_clock_forward(&self, seconds: i64) {
         self.clock.set_forward(seconds);
+    }
+
+    /// Whatever starts from now on runs in another boot.
+    pub(super) fn boot(&self) {
+        self.clock.boot();
     }
 
     pub(super) fn kill(&self) {

@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use pitcrew_core::ids::DeploymentId;
+use pitcrew_core::time::millis;
 use pitcrew_rehearsal::net::{SimNet, exchange};
 use pitcrew_rehearsal::seat::Seat;
 use pitcrew_rehearsal::world::{Origin, World};
+use tokio::sync::{Mutex, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::doors::{Connections, Transport, TransportError};
+use super::clock::SettableClock;
+use crate::doors::{Clock, Commands, Connections, Transport, TransportError};
 
 /// From the instance to an AWS endpoint and back, in milliseconds.
 const TO_AWS: (u64, u64) = (5, 40);
@@ -86,5 +90,37 @@ impl Connections for WorldConnections {
     fn established(&self, ports: &[u16]) -> io::Result<BTreeMap<u16, usize>> {
         let count = |port: &u16| (*port, self.net.established(SocketAddr::new(self.seat.address, *port)));
         Ok(ports.iter().map(count).collect())
+    }
+}
+
+/// What the directory of the instance's host agent would show.
+pub(super) struct WorldCommands {
+    seat: Seat,
+    world: Arc<World>,
+    clock: Arc<SettableClock>,
+    changes: Mutex<watch::Receiver<()>>,
+}
+
+impl WorldCommands {
+    pub(super) fn new(seat: Seat, world: Arc<World>, clock: Arc<SettableClock>) -> Self {
+        let changes = Mutex::new(world.ongoing_changes());
+        Self { seat, world, clock, changes }
+    }
+}
+
+impl Commands for WorldCommands {
+    fn look(&self) -> Option<BTreeMap<DeploymentId, Duration>> {
+        let up = self.clock.now().at.0;
+        let files = self.world.ongoing(&self.seat).into_iter();
+        // No command outlives its boot.
+        let executing = files.filter(|(_, age)| millis(*age) < up);
+        Some(executing.map(|(id, age)| (DeploymentId::new(id), age)).collect())
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // The world outlives its agents.
+            let _ = self.changes.lock().await.changed().await;
+        })
     }
 }

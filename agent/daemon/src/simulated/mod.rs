@@ -22,6 +22,7 @@ use pitcrew_rehearsal::rehearsal::{Options, Stage};
 use pitcrew_rehearsal::seat::Seat;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::doors::Transport;
 use agent::Seated;
 use between::{Between, Nobody};
 
@@ -71,6 +72,13 @@ impl Crew for SimulatedCrew {
         })
     }
 
+    fn boot<'a>(&'a self, seat: &'a Seat) -> BoxFuture<'a, ()> {
+        if let Ok(seated) = self.seated(seat) {
+            seated.boot();
+        }
+        Box::pin(std::future::ready(()))
+    }
+
     fn set_clock_forward<'a>(&'a self, seat: &'a Seat, seconds: i64) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(async move {
             self.seated(seat)?.set_clock_forward(seconds);
@@ -113,6 +121,12 @@ impl Crew for SimulatedCrew {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// HTTP as it leaves one instance of `stage`, which must be a simulated one.
+pub fn transport(stage: &Stage, seat: &Seat) -> anyhow::Result<Arc<dyn Transport>> {
+    let net = stage.sim.clone().ok_or_else(|| anyhow!("only a simulated stage has a network in memory"))?;
+    Ok(Arc::new(doors::WorldTransport { seat: seat.clone(), world: stage.world.clone(), net }))
 }
 
 /// The crew for `stage`, which must be a simulated one.

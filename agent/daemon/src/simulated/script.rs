@@ -1,6 +1,7 @@
 //! Plays a hook script line by line, CodeDeploy's way: `pitcrew hook` by the real client, `systemctl` in the world.
 
 use std::io;
+use std::time::Duration;
 
 use pitcrew_rehearsal::bundle::{Step, read_script};
 use pitcrew_rehearsal::crew::{ScriptCode, ScriptJob, ScriptOutcome, last_characters};
@@ -14,16 +15,20 @@ use crate::protocol::{Hook, Request};
 /// What a shell exits with when a command of `set -e` cannot be run.
 const CANNOT_RUN: i32 = 126;
 
+/// Nothing ends what ignores SIGTERM under a host agent that knows nothing else.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// An outcome without a script.
 pub(super) fn broken(why: String) -> ScriptOutcome {
-    ScriptOutcome { code: ScriptCode::UnknownError, exit: None, output: why, took: std::time::Duration::ZERO }
+    ScriptOutcome { code: ScriptCode::UnknownError, exit: None, output: why, took: Duration::ZERO }
 }
 
 /// Plays the script of `job` on the instance of `seated`. At its timeout a hook is told to stop, as by SIGTERM, and
-/// anything else ends there.
+/// anything else ends there, unless it ignores SIGTERM: then it goes on until the host agent kills it, if ever.
 pub(super) async fn run(job: ScriptJob, seated: &Seated) -> ScriptOutcome {
     let began = Instant::now();
-    let over = began + job.timeout;
+    let timeout = began + job.timeout;
+    let mut over = timeout;
     let steps = match read_script(&job.text) {
         Ok(steps) => steps,
         Err(unplayable) => return broken(format!("{}: {unplayable}", job.location)),
@@ -45,6 +50,13 @@ pub(super) async fn run(job: ScriptJob, seated: &Seated) -> ScriptOutcome {
                 let _ = timeout_at(over, sleep(*time)).await;
                 0
             }
+            Step::IgnoreTerm => {
+                over = match job.host_agent.kills_after() {
+                    Some(after) => timeout + after,
+                    None => timeout + FOR_EVER,
+                };
+                0
+            }
             Step::Exit(status) => {
                 exit = *status;
                 break;
@@ -56,7 +68,7 @@ pub(super) async fn run(job: ScriptJob, seated: &Seated) -> ScriptOutcome {
         }
     }
     let code = match exit {
-        _ if Instant::now() >= over => ScriptCode::ScriptTimedOut,
+        _ if Instant::now() >= timeout => ScriptCode::ScriptTimedOut,
         0 => ScriptCode::Success,
         _ => ScriptCode::ScriptFailed,
     };

@@ -173,7 +173,7 @@ async fn instance(number: u64, client: Elastigroup, mut hooks: Hooks) -> bool {
                 Some((_, deployment, event)) => {
                     calls += 1;
                     let group = DeploymentGroup { application: "web".into(), name: "prod".into() };
-                    let hook = HookCall { event, deployment: deployment.into(), group, patience: HOUR };
+                    let hook = HookCall { event, deployment: deployment.into(), group, revision: Default::default(), patience: HOUR };
                     Event::HookArrived { call: CallId(calls), hook }
                 }
                 None => Event::TimerElapsed,

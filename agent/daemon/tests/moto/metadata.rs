@@ -28,6 +28,8 @@ impl Metadata {
             deregistration_delay: Duration::ZERO,
             fault: None,
             elastigroup: None,
+            ask_after: None,
+            denied: None,
         };
         let world = Arc::new(World::new(&plan, WorldClock::real(), None, Timeline::default()));
         let played = world.seats[0].instance_id.clone();

@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -21,6 +22,7 @@ const APPSPEC: &str = "appspec.yml";
 /// The sample bundle's file that says which release it is.
 pub const VERSION_FILE: &str = "version";
 const FAILING_SCRIPT: &str = "scripts/rehearsed-failure.sh";
+const HANGING_SCRIPT: &str = "scripts/rehearsed-hang.sh";
 
 /// A revision, whole in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,19 +174,25 @@ impl Bundle {
 
     /// The same with a script that fails at `event`: after the shims that stand first, before the bundle's own work.
     #[must_use]
-    pub fn failing_at(mut self, event: LifecycleEvent) -> Self {
+    pub fn failing_at(self, event: LifecycleEvent) -> Self {
+        let text = "#!/bin/sh\necho 'this failure was asked for (--fail-at)' >&2\nexit 1\n";
+        self.with_script_at(event, FAILING_SCRIPT, Duration::from_secs(60), text)
+    }
+
+    /// The same with a script that hangs at `event`, in the same place: it ignores SIGTERM and outlasts its timeout.
+    #[must_use]
+    pub fn hanging_at(self, event: LifecycleEvent) -> Self {
+        let text = "#!/bin/sh\ntrap '' TERM\necho 'this hang was asked for (--die-at)'\nsleep 20\n";
+        self.with_script_at(event, HANGING_SCRIPT, Duration::from_secs(5), text)
+    }
+
+    fn with_script_at(mut self, event: LifecycleEvent, location: &str, timeout: Duration, text: &'static str) -> Self {
         let shims_first =
             self.appspec.scripts(event).iter().take_while(|script| self.is_shim(&script.location)).count();
-        let script = Script {
-            location: FAILING_SCRIPT.to_owned(),
-            timeout: std::time::Duration::from_secs(60),
-            run_as: None,
-            sudo: false,
-        };
+        let script = Script { location: location.to_owned(), timeout, run_as: None, sudo: false };
         self.appspec.hooks.entry(event).or_default().insert(shims_first, script);
-        let text = "#!/bin/sh\necho 'this failure was asked for (--fail-at)' >&2\nexit 1\n";
         let file = BundleFile { mode: 0o755, bytes: Bytes::from_static(text.as_bytes()) };
-        self.files.insert(FAILING_SCRIPT.to_owned(), file);
+        self.files.insert(location.to_owned(), file);
         self
     }
 

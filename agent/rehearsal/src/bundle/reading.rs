@@ -11,6 +11,8 @@ pub enum Step {
     Systemctl(Vec<String>),
     /// `sleep`
     Sleep(Duration),
+    /// `trap '' TERM`: what comes after it outlasts a SIGTERM.
+    IgnoreTerm,
     /// `exit`
     Exit(i32),
 }
@@ -23,7 +25,7 @@ pub struct UnplayableLine {
     text: String,
 }
 
-/// Reads a script made of `pitcrew hook`, `systemctl`, `sleep`, `echo`, `set` and `exit`, one a line.
+/// Reads a script made of `pitcrew hook`, `systemctl`, `sleep`, `echo`, `set`, `exit` and `trap '' TERM`, one a line.
 pub fn read_script(text: &str) -> Result<Vec<Step>, UnplayableLine> {
     let mut steps = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -34,6 +36,7 @@ pub fn read_script(text: &str) -> Result<Vec<Step>, UnplayableLine> {
             ["pitcrew", "hook", ..] => Step::Hook,
             ["systemctl", rest @ ..] => Step::Systemctl(rest.iter().map(|word| (*word).to_owned()).collect()),
             ["sleep", seconds] => Step::Sleep(Duration::from_secs(seconds.parse().map_err(|_| unplayable())?)),
+            ["trap", "''", "TERM"] => Step::IgnoreTerm,
             ["exit", status] => Step::Exit(status.parse().map_err(|_| unplayable())?),
             _ => return Err(unplayable()),
         };

@@ -9,11 +9,13 @@ use clap::{Args, ValueEnum};
 
 use crate::balancer::IdleOnDrain;
 use crate::bundle::Bundle;
+use crate::death::{Cause, Death, Generation};
 use crate::interruption::{Action, Interruption, Kill, Moment};
 use crate::lifecycle::LifecycleEvent;
 use crate::rehearsal::{Group, Hooks, Options, Owner};
 use crate::world::elastigroup::{GroupFault, GroupPlan, Wish};
 use crate::world::faults::{Fault, MetadataFault, UnknownFault};
+use crate::world::policy::Policy;
 
 /// Roll a real CodeDeploy bundle out in a stand-in world on this machine, and see whether a request is lost
 ///
@@ -108,6 +110,23 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "SECONDS", requires = "interrupt_at")]
     pub withdraw_after: Option<u64>,
 
+    /// Let the deployment die on the first instance in this lifecycle event; then roll the next revision out
+    #[arg(long, value_name = "EVENT", conflicts_with_all = ["interrupt_at", "overlap", "first"])]
+    pub die_at: Option<LifecycleEvent>,
+
+    /// What it dies of: host-agent (killed, and back five seconds later), stopped, timeout (of a script that ignores
+    /// SIGTERM), reboot
+    #[arg(long, value_name = "CAUSE", requires = "die_at", default_value = "host-agent")]
+    pub death: Cause,
+
+    /// What follows it is its rollback, at once
+    #[arg(long, requires = "die_at")]
+    pub rollback: bool,
+
+    /// The generation of CodeDeploy's host agent: 1 sends SIGTERM at a script's timeout, 2 also SIGKILL
+    #[arg(long, value_name = "1|2", default_value = "1")]
+    pub host_agent: Generation,
+
     /// Set the interrupted instance's clock by so many seconds, in the middle of its drain
     #[arg(long, value_name = "SECONDS", requires_all = ["interrupt_at", "simulated"], allow_negative_numbers = true)]
     pub jump_clock: Option<i64>,
@@ -117,6 +136,10 @@ pub struct RehearseArgs {
     /// elastigroup-hang, elastigroup-401, elastigroup-rotation, elastigroup-html, elastigroup-fields
     #[arg(long, value_name = "NAME")]
     pub fault: Option<AnyFault>,
+
+    /// Take one action out of the policy that instances' roles have (packaging/iam/agent.json)
+    #[arg(long, value_name = "ACTION", value_parser = an_action)]
+    pub deny: Option<String>,
 
     /// Deploy a second group to the first instance at the same time
     #[arg(long, conflicts_with = "without_hooks")]
@@ -183,6 +206,8 @@ const EXAMPLES: &str = "Examples:
   pitcrew rehearse --interrupt-at 5 --simulated --runs 100 how soon after a notice traffic leaves, a hundred times
   pitcrew rehearse --elastigroup replace --at Install --instances 3    the group wants what is being deployed to
   pitcrew rehearse --interrupt-at ApplicationStop --instances 2 --set 'deployment.before_stop = \"answer\"'
+  pitcrew rehearse --die-at ApplicationStart --death reboot    the deployment dies between its hooks
+  pitcrew rehearse --die-at Install --rollback --host-agent 2  and CodeDeploy rolls back at once
   pitcrew rehearse --without-hooks                     what the same deployment loses without Pitcrew
   pitcrew rehearse --simulated --runs 1000             a thousand seeds in one process
   pitcrew rehearse --html report.html                  a page to show to others
@@ -290,6 +315,9 @@ impl RehearseArgs {
             fail_at: self.fail_at,
             kill_agent_at: self.kill_agent_at.clone(),
             interruption: self.interruption()?,
+            death: self.die_at.map(|at| Death { at, of: self.death }),
+            rollback: self.rollback,
+            host_agent: self.host_agent,
             clock_jump: self.jump_clock,
             owner,
             fault: match self.fault {
@@ -301,6 +329,7 @@ impl RehearseArgs {
                 Some(AnyFault::Aws(_) | AnyFault::Elastigroup(_)) | None => None,
             },
             elastigroup: self.group(),
+            denied: self.deny.clone(),
             overlap: self.overlap,
             chaos: None,
         })
@@ -347,7 +376,7 @@ impl RehearseArgs {
             }
             Some(Kill::AfterNotice(_) | Kill::Calling(_)) | None => None,
         };
-        for event in [interrupted, wanted, killed, self.fail_at].into_iter().flatten() {
+        for event in [interrupted, wanted, killed, self.fail_at, self.die_at].into_iter().flatten() {
             if !order.contains(&event) {
                 bail!(
                     "{event} only happens where CodeDeploy controls traffic (--owner codedeploy); here the events are {}",
@@ -355,7 +384,8 @@ impl RehearseArgs {
                 );
             }
         }
-        if let Some(event) = self.fail_at.filter(|event| !event.is_scriptable()) {
+        let hangs = self.die_at.filter(|_| self.death == Cause::Timeout);
+        if let Some(event) = self.fail_at.into_iter().chain(hangs).find(|event| !event.is_scriptable()) {
             let scriptable = names(order, LifecycleEvent::is_scriptable);
             bail!("no script runs in {event}; scripts run in {scriptable}");
         }
@@ -366,6 +396,18 @@ impl RehearseArgs {
 fn names(order: &[LifecycleEvent], which: impl Fn(LifecycleEvent) -> bool) -> String {
     let names: Vec<_> = order.iter().filter(|event| which(**event)).map(|event| event.name()).collect();
     names.join(", ")
+}
+
+fn an_action(word: &str) -> Result<String, String> {
+    let policy = Policy::agent();
+    let actions = policy.actions();
+    match actions.contains_key(word) {
+        true => Ok(word.to_owned()),
+        false => {
+            let known: Vec<_> = actions.into_keys().collect();
+            Err(format!("the policy does not allow `{word}` anyway; it allows {}", known.join(", ")))
+        }
+    }
 }
 
 fn some_seconds(word: &str) -> Result<f64, String> {
@@ -401,11 +443,15 @@ mod tests {
 
     #[test]
     fn a_bad_option_says_which_words_are_good() {
-        let cases: [(&[&str], &str); 9] = [
+        let cases: [(&[&str], &str); 13] = [
             (&["--fail-at", "Lunch"], "`Lunch` is no lifecycle event"),
             (&["--fail-at", "Install"], "scripts run in ApplicationStop"),
             (&["--kill-agent-at", "BlockTraffic"], "only happens where CodeDeploy controls traffic"),
             (&["--kill-agent-at", "+3"], "goes with --interrupt-at"),
+            (&["--die-at", "Install", "--death", "timeout"], "scripts run in ApplicationStop"),
+            (&["--die-at", "Install", "--death", "boredom"], "host-agent, stopped, timeout, reboot"),
+            (&["--rollback"], "--die-at"),
+            (&["--deny", "ec2:RunInstances"], "it allows autoscaling:CompleteLifecycleAction"),
             (&["--interrupt-at", "Lunch"], "or give a number of seconds"),
             (&["--interrupt-at", "5", "--action", "scheduled", "--notice", "20"], "at least that"),
             (&["--interrupt-at", "5", "--notice", "3"], "5..=3600"),

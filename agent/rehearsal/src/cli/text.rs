@@ -101,6 +101,11 @@ fn tone(what: &Happening) -> Option<Tone> {
         | Happening::NoticeGiven { .. }
         | Happening::NoticeWithdrawn
         | Happening::TakenAway
+        | Happening::DeploymentStopped { .. }
+        | Happening::HostAgentKilled
+        | Happening::HostAgentStarted
+        | Happening::Rebooting
+        | Happening::Booted
         | Happening::MetadataInTrouble { .. }
         | Happening::Noted { .. } => Some(Tone::Odd),
         Happening::WorldUp { .. }

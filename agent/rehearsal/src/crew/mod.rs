@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::death::Generation;
 use crate::lifecycle::LifecycleEvent;
 use crate::net::BoxFuture;
 use crate::seat::Seat;
@@ -34,6 +35,12 @@ pub trait Crew: Send + Sync {
     fn set_clock_forward<'a>(&'a self, seat: &'a Seat, seconds: i64) -> BoxFuture<'a, anyhow::Result<()>> {
         let why = anyhow::anyhow!("instance {}'s clock is this machine's: it is not set by {seconds} s", seat.number);
         Box::pin(std::future::ready(Err(why)))
+    }
+
+    /// The instance boots: what starts from now on runs in another boot, where the crew can play that.
+    fn boot<'a>(&'a self, seat: &'a Seat) -> BoxFuture<'a, ()> {
+        let _ = seat;
+        Box::pin(std::future::ready(()))
     }
 
     /// What `pitcrew status --json` answers on `seat`.
@@ -77,6 +84,8 @@ pub struct ScriptJob {
     pub environment: BTreeMap<String, String>,
     /// After this the host agent sends TERM to the process group.
     pub timeout: Duration,
+    /// Who runs it.
+    pub host_agent: Generation,
     /// `runas:` of the appspec.
     pub run_as: Option<String>,
     /// `sudo:` of the appspec.
@@ -115,6 +124,8 @@ pub enum ScriptCode {
     UnknownError,
     /// 6: a child kept the output open after the script had ended.
     OutputsLeftOpen,
+    /// 7: the host agent died meanwhile, and says so when it is back.
+    FailedAfterRestart,
 }
 
 impl ScriptCode {
@@ -126,7 +137,7 @@ impl ScriptCode {
             Self::ScriptNotExecutable => "ScriptNotExecutable",
             Self::ScriptTimedOut => "ScriptTimedOut",
             Self::ScriptFailed => "ScriptFailed",
-            Self::UnknownError | Self::OutputsLeftOpen => "UnknownError",
+            Self::UnknownError | Self::OutputsLeftOpen | Self::FailedAfterRestart => "UnknownError",
         }
     }
 }

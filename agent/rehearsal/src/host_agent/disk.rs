@@ -33,6 +33,19 @@ impl Disk {
         write(&self.ongoing(order), format!("{}:{event}", order.deployment).as_bytes())
     }
 
+    /// A host agent that starts again reports what was under way as failed, and forgets it.
+    pub(super) fn forget_commands(&self) -> anyhow::Result<()> {
+        let path = self.dirs.deployments.join("ongoing-deployment");
+        let Ok(files) = fs::read_dir(&path) else {
+            return Ok(());
+        };
+        for file in files {
+            let file = file.with_context(|| format!("reading `{}`", path.display()))?.path();
+            fs::remove_file(&file).with_context(|| format!("removing `{}`", file.display()))?;
+        }
+        Ok(())
+    }
+
     /// The tracking file is gone from now on.
     pub(super) fn command_ended(&self, order: &Order) -> anyhow::Result<()> {
         let path = self.ongoing(order);

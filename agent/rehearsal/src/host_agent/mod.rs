@@ -8,6 +8,7 @@ mod disk;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::bundle::{Bundle, Script};
 use crate::crew::{Crew, ScriptCode, ScriptJob, ScriptOutcome, Services};
+use crate::death::Generation;
 use crate::lifecycle::LifecycleEvent;
 use crate::lock::lock;
 use crate::seat::Seat;
@@ -34,6 +36,8 @@ pub struct Order {
     pub group: DeploymentGroup,
     /// The new revision.
     pub revision: Arc<Bundle>,
+    /// `ignoreApplicationStopFailures`: the events that run from the previous revision may fail.
+    pub ignores_stop_failures: bool,
 }
 
 /// The host agent of one instance.
@@ -43,6 +47,9 @@ pub struct HostAgent {
     crew: Arc<dyn Crew>,
     services: Services,
     disk: Option<Disk>,
+    generation: Generation,
+    /// Counts its deaths: a script that outlives its agent is the last of its event.
+    deaths: AtomicU32,
     /// By deployment group id: the deployment whose Install succeeded last, and its revision.
     installed: Mutex<BTreeMap<String, Installed>>,
 }
@@ -55,9 +62,15 @@ struct Installed {
 
 impl HostAgent {
     /// A host agent that has installed nothing yet.
-    pub fn new(seat: Seat, world: Arc<World>, crew: Arc<dyn Crew>, services: Services) -> Self {
+    pub fn new(seat: Seat, world: Arc<World>, crew: Arc<dyn Crew>, services: Services, generation: Generation) -> Self {
         let disk = seat.dirs.clone().map(Disk::new);
-        Self { seat, world, crew, services, disk, installed: Mutex::default() }
+        let deaths = AtomicU32::new(0);
+        Self { seat, world, crew, services, disk, generation, deaths, installed: Mutex::default() }
+    }
+
+    /// Of which generation it is.
+    pub fn generation(&self) -> Generation {
+        self.generation
     }
 
     /// Puts a revision on the instance as an earlier deployment had, without running its scripts.
@@ -68,11 +81,62 @@ impl HostAgent {
 
     /// Carries out one event; the error is what goes to the service.
     pub async fn execute(&self, order: &Order, event: LifecycleEvent) -> Result<(), Diagnostics> {
-        if let Some(disk) = &self.disk {
-            disk.command_began(order, event).map_err(|error| broken(&error))?;
+        self.begin(order, event)?;
+        let done = self.work(order, event).await;
+        self.end(order, event)?;
+        self.world.event_ended(&self.seat, &order.deployment, event, done.clone().err());
+        done
+    }
+
+    /// Whether anything is carried out on the instance in this event: only then is there a tracking file.
+    pub(crate) fn executes(&self, order: &Order, event: LifecycleEvent) -> bool {
+        match event {
+            LifecycleEvent::DownloadBundle | LifecycleEvent::Install => true,
+            _ => self.source(order, event).is_some_and(|source| !source.revision.appspec.scripts(event).is_empty()),
+        }
+    }
+
+    /// The event begins, with its tracking file where it has one.
+    pub(crate) fn begin(&self, order: &Order, event: LifecycleEvent) -> Result<(), Diagnostics> {
+        if self.executes(order, event) {
+            if let Some(disk) = &self.disk {
+                disk.command_began(order, event).map_err(|error| broken(&error))?;
+            }
+            self.world.command_began(&self.seat, &order.deployment);
         }
         self.world.event_began(&self.seat, &order.deployment, event);
-        let done = match event {
+        Ok(())
+    }
+
+    fn end(&self, order: &Order, event: LifecycleEvent) -> Result<(), Diagnostics> {
+        if self.executes(order, event) {
+            if let Some(disk) = &self.disk {
+                disk.command_ended(order).map_err(|error| broken(&error))?;
+            }
+            self.world.command_ended(&self.seat, &order.deployment);
+        }
+        Ok(())
+    }
+
+    /// It is killed: what runs goes on alone, and nothing follows it.
+    pub(crate) fn die(&self) {
+        self.deaths.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It starts again, and finds nothing worth keeping in its directory.
+    pub(crate) fn come_back(&self) -> Result<(), Diagnostics> {
+        if let Some(disk) = &self.disk {
+            disk.forget_commands().map_err(|error| broken(&error))?;
+        }
+        for deployment in self.world.ongoing(&self.seat).into_keys() {
+            self.world.command_ended(&self.seat, &deployment);
+        }
+        Ok(())
+    }
+
+    /// What is done in this event, without its report.
+    pub(crate) async fn work(&self, order: &Order, event: LifecycleEvent) -> Result<(), Diagnostics> {
+        match event {
             LifecycleEvent::DownloadBundle => {
                 self.tell(order, event);
                 self.download(order).await
@@ -95,12 +159,16 @@ impl HostAgent {
             | LifecycleEvent::ValidateService
             | LifecycleEvent::BeforeAllowTraffic
             | LifecycleEvent::AfterAllowTraffic => self.hook(order, event).await,
-        };
-        if let Some(disk) = &self.disk {
-            disk.command_ended(order).map_err(|error| broken(&error))?;
         }
-        self.world.event_ended(&self.seat, &order.deployment, event, done.clone().err());
-        done
+    }
+
+    /// The revision whose scripts run in this event; `None`: no revision was installed before.
+    fn source(&self, order: &Order, event: LifecycleEvent) -> Option<Installed> {
+        if event.runs_previous_revision() {
+            lock(&self.installed).get(&order.group.id).cloned()
+        } else {
+            Some(Installed { deployment: order.deployment.clone(), revision: Arc::clone(&order.revision) })
+        }
     }
 
     fn tell(&self, order: &Order, event: LifecycleEvent) {
@@ -148,21 +216,20 @@ impl HostAgent {
             });
             Ok(())
         };
-        let source = if event.runs_previous_revision() {
-            match lock(&self.installed).get(&order.group.id) {
-                Some(previous) => previous.clone(),
-                None => return skipped("no revision was installed before"),
-            }
-        } else {
-            Installed { deployment: order.deployment.clone(), revision: Arc::clone(&order.revision) }
+        let Some(source) = self.source(order, event) else {
+            return skipped("no revision was installed before");
         };
         let scripts = source.revision.appspec.scripts(event);
         if scripts.is_empty() {
             return skipped("the revision has no script for it");
         }
         self.tell(order, event);
+        let deaths = self.deaths.load(Ordering::Relaxed);
         for script in scripts {
             let outcome = self.run(order, &source, event, script).await;
+            if self.deaths.load(Ordering::Relaxed) != deaths {
+                return Ok(());
+            }
             if outcome.code != ScriptCode::Success {
                 return Err(Diagnostics {
                     code: outcome.code,
@@ -186,6 +253,7 @@ impl HostAgent {
             text: revision.text(&script.location),
             environment: environment(order, event),
             timeout: script.timeout,
+            host_agent: self.generation,
             run_as: script.run_as.clone(),
             sudo: script.sudo,
             services: self.services.clone(),
@@ -282,7 +350,7 @@ fn failure(script: &Script, outcome: &ScriptOutcome) -> String {
             "Script at specified location: {location} failed to close STDOUT and STDERR in {} seconds",
             script.timeout.as_secs()
         ),
-        ScriptCode::UnknownError => {
+        ScriptCode::UnknownError | ScriptCode::FailedAfterRestart => {
             format!("Script at specified location: {location} failed to run: {}", outcome.output)
         }
     }

@@ -7,15 +7,17 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Company;
+use super::dying::die;
 use super::group;
 use super::interrupt::{Fate, kill_and_restart, strike};
 use crate::bundle::Bundle;
+use crate::death::Death;
 use crate::host_agent::Order;
 use crate::interruption::{Kill, Moment};
 use crate::lifecycle::LifecycleEvent;
 use crate::seat::Seat;
 use crate::timeline::Happening;
-use crate::world::codedeploy::{DeploymentGroup, Diagnostics};
+use crate::world::codedeploy::{Creator, DeploymentGroup, Diagnostics};
 use crate::world::elastigroup::Wish;
 
 /// How a deployment is to be disturbed.
@@ -25,6 +27,23 @@ pub(super) struct Disturbance {
     pub(super) fate: Option<Fate>,
     /// What the group wants, and when.
     pub(super) wish: Option<(Wish, Moment)>,
+    pub(super) death: Option<Death>,
+}
+
+/// What is deployed, and where.
+#[derive(Debug, Clone)]
+pub(super) struct Rollout {
+    pub(super) group: DeploymentGroup,
+    pub(super) revision: Arc<Bundle>,
+    pub(super) creator: Creator,
+    pub(super) ignores_stop_failures: bool,
+}
+
+impl Rollout {
+    /// As a person deploys.
+    pub(super) fn new(group: DeploymentGroup, revision: Bundle) -> Self {
+        Self { group, revision: Arc::new(revision), creator: Creator::User, ignores_stop_failures: false }
+    }
 }
 
 /// How a deployment ended.
@@ -34,6 +53,8 @@ pub struct Ended {
     pub deployment: String,
     /// Name of its group.
     pub group: String,
+    /// What its revision calls itself.
+    pub release: String,
     /// Why it failed; `None` is a success.
     pub failed: Option<String>,
     /// Instances on which every event succeeded.
@@ -43,16 +64,11 @@ pub struct Ended {
 }
 
 /// Plays a deployment, one instance after the other (`CodeDeployDefault.OneAtATime`).
-pub(super) async fn roll(
-    company: Arc<Company>,
-    seats: Vec<Seat>,
-    group: DeploymentGroup,
-    revision: Arc<Bundle>,
-    disturbance: Disturbance,
-) -> Ended {
+pub(super) async fn roll(company: Arc<Company>, seats: Vec<Seat>, rollout: Rollout, disturbance: Disturbance) -> Ended {
+    let Rollout { group, revision, creator, ignores_stop_failures } = rollout;
     let world = &company.world;
     let instances: Vec<_> = seats.iter().map(|seat| seat.instance_id.clone()).collect();
-    let deployment = world.create_deployment(&group, &revision.revision, &instances);
+    let deployment = world.create_deployment(&group, &revision.revision, creator, &instances);
     world.happened(
         None,
         Happening::DeploymentCreated {
@@ -61,10 +77,11 @@ pub(super) async fn roll(
             revision: revision.revision.clone(),
         },
     );
-    let order = Order { deployment: deployment.clone(), group, revision };
+    let order = Order { deployment: deployment.clone(), group, revision, ignores_stop_failures };
     let mut ended = Ended {
         deployment: deployment.clone(),
         group: order.group.name.clone(),
+        release: order.revision.release().split_whitespace().next().unwrap_or_default().to_owned(),
         failed: None,
         succeeded_on: Vec::new(),
         failed_on: Vec::new(),
@@ -72,9 +89,10 @@ pub(super) async fn roll(
     let mut beside = JoinSet::new();
     for (place, seat) in seats.iter().enumerate() {
         let mut disturbance = disturbance.clone();
-        // Only the first instance has a fate.
+        // Only the first instance has a fate, and only there a deployment dies.
         disturbance.fate = disturbance.fate.filter(|_| place == 0);
         disturbance.wish = disturbance.wish.filter(|_| place == 0);
+        disturbance.death = disturbance.death.filter(|_| place == 0);
         match play(&company, seat, &order, &disturbance, &mut beside).await {
             Ok(()) => ended.succeeded_on.push(seat.number),
             Err(why) => {
@@ -111,7 +129,10 @@ async fn play(
             // The host agent polls every second.
             sleep(Duration::from_millis(200 + company.world.draw(1000))).await;
             disturb(company, seat, disturbance, *event, beside);
-            carry_out(company, seat, order, *event).await
+            match disturbance.death.filter(|death| death.at == *event) {
+                Some(death) => die(company, seat, order, *event, death.of).await,
+                None => carry_out(company, seat, order, *event).await,
+            }
         };
         let done = tokio::select! {
             biased;
@@ -119,6 +140,11 @@ async fn play(
             done = done => done,
         };
         if let Err(diagnostics) = done {
+            if order.ignores_stop_failures && event.runs_previous_revision() && !company.is_gone(seat.number) {
+                let note = format!("{event} failed, which is ignored: {}", diagnostics.message);
+                company.world.happened(Some(seat.number), Happening::Noted { note });
+                continue;
+            }
             let why = format!("{event} on instance {}: {}", seat.number, diagnostics.message);
             company.world.happened(
                 Some(seat.number),
@@ -164,7 +190,12 @@ fn disturb(
 }
 
 /// One event: by the service itself where it moves traffic, else by the host agent.
-async fn carry_out(company: &Company, seat: &Seat, order: &Order, event: LifecycleEvent) -> Result<(), Diagnostics> {
+pub(super) async fn carry_out(
+    company: &Company,
+    seat: &Seat,
+    order: &Order,
+    event: LifecycleEvent,
+) -> Result<(), Diagnostics> {
     let world = &company.world;
     match (event, &order.group.controls_traffic) {
         (LifecycleEvent::BlockTraffic | LifecycleEvent::AllowTraffic, Some(group)) => {

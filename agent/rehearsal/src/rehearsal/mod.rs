@@ -3,18 +3,20 @@
 pub mod chaos;
 
 mod deployment;
+mod dying;
 mod group;
 mod interrupt;
 mod options;
 mod stage;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::bundle::{Bundle, BundleError};
@@ -22,18 +24,20 @@ use crate::crew::{Crew, Services};
 use crate::host_agent::{HostAgent, Order};
 use crate::interruption::{Interruption, Moment};
 use crate::load::{self, Load, Slow};
+use crate::lock::lock;
 use crate::net::Net;
 use crate::seat::Seat;
 use crate::timeline::Happening;
 use crate::verdict::{self, Evidence, LastSight, Report};
-use crate::world::codedeploy::DeploymentGroup;
+use crate::world::codedeploy::{Creator, DeploymentGroup};
 use crate::world::{TARGET_GROUP, World};
 
 pub use deployment::Ended;
+pub use dying::Aftermath;
 pub use options::{Group, Hooks, Options, Owner};
 pub use stage::Stage;
 
-use deployment::Disturbance;
+use deployment::{Disturbance, Rollout};
 use interrupt::Fate;
 
 /// How long an application may take until it answers for the first time.
@@ -56,6 +60,8 @@ pub(crate) struct Company {
     hosts: BTreeMap<u8, HostAgent>,
     /// By instance: whether it is gone.
     gone: BTreeMap<u8, watch::Sender<bool>>,
+    /// Scripts that outlived their host agent.
+    orphans: Mutex<JoinSet<()>>,
 }
 
 impl Company {
@@ -73,12 +79,22 @@ impl Company {
                 release.clone(),
                 options.warm_up,
             );
-            let host = HostAgent::new(seat.clone(), Arc::clone(&world), Arc::clone(&crew), manager.clone());
+            let generation = options.host_agent;
+            let host = HostAgent::new(seat.clone(), Arc::clone(&world), Arc::clone(&crew), manager.clone(), generation);
             services.insert(seat.number, manager);
             hosts.insert(seat.number, host);
         }
         let gone = world.seats.iter().map(|seat| (seat.number, watch::Sender::new(false))).collect();
-        Self { world, crew, services, hosts, gone }
+        Self { world, crew, services, hosts, gone, orphans: Mutex::default() }
+    }
+
+    pub(crate) fn services(&self, number: u8) -> Option<&Services> {
+        self.services.get(&number)
+    }
+
+    /// Lets what nobody waits for run to its end, or to that of the rehearsal.
+    pub(crate) fn leave_behind(&self, orphan: impl Future<Output = ()> + Send + 'static) {
+        lock(&self.orphans).spawn(orphan);
     }
 
     pub(crate) fn host(&self, number: u8) -> Option<&HostAgent> {
@@ -159,16 +175,16 @@ pub async fn run(
     let load = start_load(options, stage)?;
     let _group = group::lives(&company);
     let play = async {
-        let deployments = main_part(options, &company).await?;
+        let Played { deployments, aftermath } = main_part(options, &company).await?;
         let failed = deployments.iter().any(|ended| !ended.failed_on.is_empty());
         let settled = settle(&company, failed).await;
         sleep(BESIDE).await;
         while load.progress().sent < options.requests {
             sleep(Duration::from_millis(100)).await;
         }
-        anyhow::Ok((deployments, settled))
+        anyhow::Ok((deployments, aftermath, settled))
     };
-    let (deployments, settled) = match on_progress {
+    let (deployments, aftermath, settled) = match on_progress {
         Some(on_progress) => with_progress(world, &load, &*on_progress, play).await?,
         None => play.await?,
     };
@@ -183,6 +199,7 @@ pub async fn run(
         load,
         load_started,
         deployments,
+        aftermath,
         settled,
         last_sight,
         simulated: stage.sim.is_some(),
@@ -248,7 +265,7 @@ async fn install_previous(
     group: DeploymentGroup,
     revision: Arc<Bundle>,
 ) -> anyhow::Result<()> {
-    let order = Order { deployment: "d-PREVIOUS0".to_owned(), group, revision };
+    let order = Order { deployment: "d-PREVIOUS0".to_owned(), group, revision, ignores_stop_failures: false };
     match company.host(seat.number) {
         Some(host) => match host.preinstall(&order).await {
             Ok(()) => Ok(()),
@@ -267,6 +284,7 @@ fn main_group(options: &Options) -> DeploymentGroup {
             Owner::Pitcrew | Owner::Elastigroup => None,
             Owner::CodeDeploy => Some(TARGET_GROUP.to_owned()),
         },
+        in_place: true,
     }
 }
 
@@ -276,6 +294,7 @@ fn sidecar_group() -> DeploymentGroup {
         name: "sidecar-fleet".to_owned(),
         id: "5e1f0c5a-0000-4000-8000-000000000002".to_owned(),
         controls_traffic: None,
+        in_place: true,
     }
 }
 
@@ -307,11 +326,20 @@ fn start_load(options: &Options, stage: &Stage) -> anyhow::Result<Load> {
     Ok(load)
 }
 
+/// What was played while the load ran.
+#[derive(Debug, Default)]
+struct Played {
+    deployments: Vec<Ended>,
+    /// What became of the instance on which a deployment died.
+    aftermath: Option<Aftermath>,
+}
+
 /// What the load is there for: deployments, or the end of an idle instance.
-async fn main_part(options: &Options, company: &Arc<Company>) -> Result<Vec<Ended>, BundleError> {
+async fn main_part(options: &Options, company: &Arc<Company>) -> Result<Played, BundleError> {
     let world = &company.world;
     if let Some(plan) = &options.chaos {
-        return chaos::play(plan, options, company).await;
+        let deployments = chaos::play(plan, options, company).await?;
+        return Ok(Played { deployments, aftermath: None });
     }
     let fate = Fate::of(options);
     let first = world.seats.first().cloned();
@@ -319,12 +347,12 @@ async fn main_part(options: &Options, company: &Arc<Company>) -> Result<Vec<Ende
         && let Interruption { at: Moment::Idle(after), .. } = fate.interruption
     {
         interrupt::strike_idle(Arc::clone(company), seat.clone(), fate, after).await;
-        return Ok(Vec::new());
+        return Ok(Played::default());
     }
     if let Some((wish, Moment::Idle(after))) = options.elastigroup.as_ref().and_then(|group| group.wish) {
         sleep(after).await;
         group::wants(Arc::clone(company), wish).await;
-        return Ok(Vec::new());
+        return Ok(Played::default());
     }
     if let (Some(fault), None, Some(seat)) = (options.metadata_fault, options.interruption, &first) {
         world.trouble_metadata(seat, fault, interrupt::TROUBLE);
@@ -333,16 +361,20 @@ async fn main_part(options: &Options, company: &Arc<Company>) -> Result<Vec<Ende
     deploy(options, company).await
 }
 
-async fn deploy(options: &Options, company: &Arc<Company>) -> Result<Vec<Ended>, BundleError> {
+async fn deploy(options: &Options, company: &Arc<Company>) -> Result<Played, BundleError> {
     let seats: Vec<_> = company.world.seats.iter().filter(|seat| seat.deployed_to).cloned().collect();
     let first: Vec<_> = seats.iter().take(1).cloned().collect();
     let kill = options.kill_agent_at.clone().filter(|_| options.agents);
     let wish = options.elastigroup.as_ref().and_then(|group| group.wish);
-    let disturbance = Disturbance { kill, fate: Fate::of(options), wish };
-    let group = main_group(options);
-    let main = deployment::roll(Arc::clone(company), seats, group, Arc::new(options.revision()), disturbance);
+    let disturbance = Disturbance { kill, fate: Fate::of(options), wish, death: options.death };
+    let rollout = Rollout::new(main_group(options), options.revision());
+    let main = deployment::roll(Arc::clone(company), seats.clone(), rollout, disturbance);
+    if options.death.is_some() {
+        let main = main.await;
+        return Ok(deploy_again(options, company, seats, main).await);
+    }
     if !options.overlap {
-        return Ok(vec![main.await]);
+        return Ok(Played { deployments: vec![main.await], aftermath: None });
     }
     let sidecar = Bundle::sidecar()?;
     let beside = {
@@ -350,11 +382,25 @@ async fn deploy(options: &Options, company: &Arc<Company>) -> Result<Vec<Ended>,
         async move {
             sleep(Duration::from_secs(1)).await;
             let undisturbed = Disturbance::default();
-            deployment::roll(company, first, sidecar_group(), Arc::new(sidecar), undisturbed).await
+            deployment::roll(company, first, Rollout::new(sidecar_group(), sidecar), undisturbed).await
         }
     };
     let (main, beside) = tokio::join!(main, beside);
-    Ok(vec![main, beside])
+    Ok(Played { deployments: vec![main, beside], aftermath: None })
+}
+
+/// After a deployment that died: its rollback at once, or a look at what became of the instance, and then the next.
+async fn deploy_again(options: &Options, company: &Arc<Company>, seats: Vec<Seat>, main: Ended) -> Played {
+    let aftermath = match (options.rollback, seats.first()) {
+        (false, Some(first)) => Some(dying::watch(company, first).await),
+        (true, _) | (_, None) => None,
+    };
+    sleep(Duration::from_secs(1)).await;
+    let creator = if options.rollback { Creator::Rollback } else { Creator::User };
+    // As whoever deploys next says, where the scripts of the installed revision are what hangs.
+    let next = Rollout { creator, ignores_stop_failures: true, ..Rollout::new(main_group(options), options.next()) };
+    let next = deployment::roll(Arc::clone(company), seats, next, Disturbance::default()).await;
+    Played { deployments: vec![main, next], aftermath }
 }
 
 /// Waits until every instance is where it belongs and stays there; `None` when that did not come in time.

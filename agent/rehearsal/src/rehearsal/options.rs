@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::balancer::IdleOnDrain;
 use crate::bundle::Bundle;
+use crate::death::{Cause, Death, Generation};
 use crate::interruption::{Interruption, Kill, Moment};
 use crate::lifecycle::LifecycleEvent;
 use crate::rehearsal::chaos;
@@ -48,6 +49,12 @@ pub struct Options {
     pub kill_agent_at: Option<Kill>,
     /// How the first instance is taken away, and when.
     pub interruption: Option<Interruption>,
+    /// How the deployment dies on the first instance. Another follows it.
+    pub death: Option<Death>,
+    /// Whether what follows a deployment that died is its rollback, at once; else it is the next revision, later.
+    pub rollback: bool,
+    /// Of which generation the instances' host agents are.
+    pub host_agent: Generation,
     /// The first instance's clock for people is set forward by this many seconds (negative: back) a few seconds after
     /// the notice.
     pub clock_jump: Option<i64>,
@@ -55,6 +62,8 @@ pub struct Options {
     pub owner: Owner,
     /// How AWS endpoints misbehave.
     pub fault: Option<Fault>,
+    /// An action that the instances' roles do not allow, though the shipped policy does.
+    pub denied: Option<String>,
     /// How metadata services misbehave: for half a minute around a notice; without one, from the start of the load.
     pub metadata_fault: Option<MetadataFault>,
     /// The Elastigroup of the instances, where they are in one.
@@ -117,9 +126,13 @@ impl Options {
             fail_at: None,
             kill_agent_at: None,
             interruption: None,
+            death: None,
+            rollback: false,
+            host_agent: Generation::One,
             clock_jump: None,
             owner: Owner::Pitcrew,
             fault: None,
+            denied: None,
             metadata_fault: None,
             elastigroup: None,
             overlap: false,
@@ -134,6 +147,10 @@ impl Options {
             Hooks::Both => bundle,
             Hooks::NewOnly | Hooks::None => bundle.without_shims(),
         };
+        let bundle = match self.hangs_at().filter(|event| event.runs_previous_revision()) {
+            Some(event) => bundle.hanging_at(event),
+            None => bundle,
+        };
         match self.fail_at.filter(|event| event.runs_previous_revision()) {
             Some(event) => bundle.failing_at(event),
             None => bundle,
@@ -147,10 +164,24 @@ impl Options {
             Hooks::Both | Hooks::NewOnly => bundle,
             Hooks::None => bundle.without_shims(),
         };
+        let bundle = match self.hangs_at().filter(|event| !event.runs_previous_revision()) {
+            Some(event) => bundle.hanging_at(event),
+            None => bundle,
+        };
         match self.fail_at.filter(|event| !event.runs_previous_revision()) {
             Some(event) => bundle.failing_at(event),
             None => bundle,
         }
+    }
+
+    /// The revision that is deployed after the one that died.
+    pub(crate) fn next(&self) -> Bundle {
+        self.whole_bundle().named(if self.rollback { "v1" } else { "v3" })
+    }
+
+    /// The event in which a script outlasts its timeout.
+    fn hangs_at(&self) -> Option<LifecycleEvent> {
+        self.death.filter(|death| death.of == Cause::Timeout).map(|death| death.at)
     }
 
     fn whole_bundle(&self) -> Bundle {
@@ -173,6 +204,9 @@ impl Options {
                 launches: self.first,
                 ..group.plan.clone()
             }),
+            // Most rehearsals do not wait for as long as an operator would; those of a death are about just that.
+            denied: self.denied.clone(),
+            ask_after: self.death.is_none().then_some(Duration::from_secs(3)),
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Evidence, LastSight, elastigroup, leaving};
 use crate::crew::ScriptCode;
-use crate::rehearsal::{Hooks, Owner};
+use crate::rehearsal::{Aftermath, Hooks, Owner};
 use crate::timeline::{Entry, Happening, ScriptEnd};
 use crate::world::calls::{Call, Caller, Effect};
 use crate::world::faults::Fault;
@@ -51,6 +51,9 @@ pub(super) fn check(evidence: &Evidence<'_>, timeline: &[Entry], calls: &[Call])
         expectation("the new revision answers where it was deployed", revision(evidence)),
         expectation("everything settles", settled(evidence)),
     ];
+    if let Some(aftermath) = &evidence.aftermath {
+        findings.push(expectation("a dead deployment keeps no healthy instance out", after_death(evidence, aftermath)));
+    }
     if evidence.options.overlap {
         findings.push(expectation("traffic returns once, after the last deployment", once(evidence, timeline)));
     }
@@ -101,6 +104,11 @@ fn deployment(evidence: &Evidence<'_>) -> Seen {
     if options.chaos.is_some() {
         return (Judgement::NotApplicable, format!("whatever happens may fail it: {sentence}"));
     }
+    if let (Some(_), Some(next)) = (options.death, evidence.deployments.last()) {
+        // Whether it dies of what it was given is the host agent's business; the next one must work.
+        let judgement = if next.failed_on.is_empty() { Judgement::Held } else { Judgement::Broken };
+        return (judgement, sentence);
+    }
     let gone = |number: &u8| taken_away(evidence, *number).is_some();
     let failed_on = || evidence.deployments.iter().flat_map(|ended| &ended.failed_on);
     if failed_on().any(gone) && failed_on().all(gone) {
@@ -123,14 +131,17 @@ fn deployment(evidence: &Evidence<'_>) -> Seen {
 }
 
 fn revision(evidence: &Evidence<'_>) -> Seen {
-    let Some(main) = evidence.deployments.first().filter(|_| evidence.options.chaos.is_none()) else {
+    let main = match evidence.options.death {
+        Some(_) => evidence.deployments.last(),
+        None => evidence.deployments.first(),
+    };
+    let Some(main) = main.filter(|_| evidence.options.chaos.is_none()) else {
         return (Judgement::NotApplicable, "nothing was deployed".to_owned());
     };
     if main.succeeded_on.is_empty() {
         return (Judgement::NotApplicable, "the deployment succeeded nowhere".to_owned());
     }
-    let release = evidence.options.revision().release();
-    let expected = release.split_whitespace().next().unwrap_or_default();
+    let expected = main.release.as_str();
     let still_there: Vec<_> =
         main.succeeded_on.iter().copied().filter(|number| taken_away(evidence, *number).is_none()).collect();
     if still_there.is_empty() {
@@ -156,6 +167,33 @@ fn settled(evidence: &Evidence<'_>) -> Seen {
             Judgement::Broken,
             "some instance was not where it belongs in the two minutes after the last event".to_owned(),
         ),
+    }
+}
+
+/// So soon a healthy instance must be back, once it can be known that its deployment is over.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
+
+fn after_death(evidence: &Evidence<'_>, aftermath: &Aftermath) -> Seen {
+    if !evidence.options.agents || evidence.options.owner == Owner::CodeDeploy {
+        return (Judgement::NotApplicable, "no agent here gives traffic back".to_owned());
+    }
+    match aftermath {
+        Aftermath { healthy: true, back_after: Some(after), .. } => {
+            let judgement = if *after <= BACK_WITHIN { Judgement::Held } else { Judgement::Broken };
+            (
+                judgement,
+                format!("in traffic {:.1} s after its end and a well application could be known", after.as_secs_f64()),
+            )
+        }
+        Aftermath { healthy: true, back_after: None, .. } => {
+            (Judgement::Broken, "the application is well, and the instance never came back".to_owned())
+        }
+        Aftermath { healthy: false, out_and_reported: true, .. } => {
+            (Judgement::Held, "the application is broken; the instance is out, and reported".to_owned())
+        }
+        Aftermath { healthy: false, out_and_reported: false, .. } => {
+            (Judgement::Broken, "the application is broken, and the instance is not out or not reported".to_owned())
+        }
     }
 }
 

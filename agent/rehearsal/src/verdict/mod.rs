@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::load;
-use crate::rehearsal::{Ended, Hooks, Options};
+use crate::rehearsal::{Aftermath, Ended, Hooks, Options};
 use crate::seat::Seat;
 use crate::timeline::{Entry, Happening};
 use crate::world::World;
@@ -31,6 +31,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) load: load::Report,
     pub(crate) load_started: Duration,
     pub(crate) deployments: Vec<Ended>,
+    pub(crate) aftermath: Option<Aftermath>,
     /// How long after the last deployment everything was where it belongs.
     pub(crate) settled: Option<Duration>,
     pub(crate) last_sight: Vec<LastSight>,
@@ -69,6 +70,9 @@ pub struct Report {
     pub targets: BTreeMap<u8, String>,
     /// How each deployment ended.
     pub deployments: Vec<Ended>,
+    /// What became of the instance on which a deployment died, before the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aftermath: Option<Aftermath>,
     /// When each instance was out of service, and what for.
     pub absences: Vec<Absence>,
     /// One line an expectation or invariant.
@@ -109,6 +113,7 @@ pub(crate) fn judge(evidence: Evidence<'_>) -> Report {
         reasons,
         targets: evidence.world.seats.iter().map(|seat| (seat.number, seat.application.to_string())).collect(),
         deployments: evidence.deployments,
+        aftermath: evidence.aftermath,
         findings,
         timeline,
         calls,

@@ -80,6 +80,14 @@ impl AutoScaling {
                 self.waiting(now, form)?.completed = true;
                 Ok(Xml::default())
             }
+            // The group begins to replace what is called unhealthy; when, is its own business.
+            "SetInstanceHealth" => {
+                form.required("InstanceId")?;
+                match form.required("HealthStatus")? {
+                    "Healthy" | "Unhealthy" => Ok(Xml::default()),
+                    other => Err(ApiError::sender("ValidationError", format!("{other} is no health status"))),
+                }
+            }
             other => Err(ApiError::sender(
                 "InvalidAction",
                 format!("Could not find operation {other} for version {VERSION}"),

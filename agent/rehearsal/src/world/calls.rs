@@ -18,6 +18,8 @@ pub enum Caller {
     CodeDeploy,
     /// Somebody with the operator's key (`--hold`).
     Operator,
+    /// Somebody who may do what `packaging/iam/operator.json` allows.
+    LimitedOperator,
     /// Nobody whom the world knows.
     Unknown,
 }
@@ -80,6 +82,7 @@ impl fmt::Display for Caller {
             Self::Instance(number) => write!(f, "instance {number}"),
             Self::CodeDeploy => f.write_str("CodeDeploy"),
             Self::Operator => f.write_str("operator"),
+            Self::LimitedOperator => f.write_str("limited operator"),
             Self::Unknown => f.write_str("unknown caller"),
         }
     }

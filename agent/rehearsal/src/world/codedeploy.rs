@@ -29,6 +29,8 @@ pub struct DeploymentGroup {
     pub id: String,
     /// Whether CodeDeploy itself blocks and allows traffic (the group names a target group).
     pub controls_traffic: Option<String>,
+    /// Whether it deploys onto the instances that are there; else it is blue/green.
+    pub in_place: bool,
 }
 
 /// One deployment, on one or several instances.
@@ -37,11 +39,24 @@ pub struct Deployment {
     group: String,
     application: String,
     revision: String,
+    creator: Creator,
     created: SystemTime,
     finished: Option<SystemTime>,
     status: DeploymentStatus,
     error: Option<(&'static str, String)>,
+    stopped: Option<StoppedTarget>,
     targets: BTreeMap<String, Target>,
+}
+
+/// Who made a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Creator {
+    /// A person.
+    #[serde(rename = "user")]
+    User,
+    /// CodeDeploy itself, after a deployment that failed.
+    #[serde(rename = "codeDeployRollback")]
+    Rollback,
 }
 
 /// `Created`, `InProgress`, …: the status words of a deployment.
@@ -52,6 +67,15 @@ pub enum DeploymentStatus {
     InProgress,
     Succeeded,
     Failed,
+    Stopped,
+}
+
+/// What is said of an instance whose deployment was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StoppedTarget {
+    SkippedAtOnce,
+    FailedWithItsEvent,
+    InProgressForEver,
 }
 
 /// The status words of an instance in a deployment and of a lifecycle event.
@@ -106,13 +130,22 @@ impl CodeDeploy {
         self.groups.push(group);
     }
 
+    pub(super) fn put_group(&mut self, group: DeploymentGroup) {
+        self.delete_group(&group.name);
+        self.groups.push(group);
+    }
+
+    pub(super) fn delete_group(&mut self, name: &str) {
+        self.groups.retain(|known| known.name != name);
+    }
+
     /// Opens a deployment on these instances, every event pending.
     pub(super) fn create(
         &mut self,
         wall: SystemTime,
         id: String,
         group: &DeploymentGroup,
-        revision: String,
+        (revision, creator): (String, Creator),
         instances: &[String],
     ) {
         let target = || Target {
@@ -133,10 +166,12 @@ impl CodeDeploy {
             group: group.name.clone(),
             application: group.application.clone(),
             revision,
+            creator,
             created: wall,
             finished: None,
             status: DeploymentStatus::Created,
             error: None,
+            stopped: None,
             targets: instances.iter().map(|id| (id.clone(), target())).collect(),
         };
         self.deployments.insert(id, deployment);
@@ -144,7 +179,7 @@ impl CodeDeploy {
 
     /// An event began on an instance.
     pub(super) fn event_began(&mut self, wall: SystemTime, id: &str, instance: &str, event: LifecycleEvent) {
-        if let Some(deployment) = self.deployments.get_mut(id) {
+        if let Some(deployment) = self.deployments.get_mut(id).filter(|deployment| deployment.finished.is_none()) {
             deployment.status = DeploymentStatus::InProgress;
         }
         self.record(id, instance, event, |target, record| {
@@ -173,9 +208,18 @@ impl CodeDeploy {
             record.diagnostics = failure;
             target.updated = wall;
         });
+        let stopped = self.deployments.get(id).and_then(|deployment| deployment.stopped);
         let Some(target) = self.target_mut(id, instance) else {
             return;
         };
+        match stopped {
+            None => {}
+            Some(StoppedTarget::FailedWithItsEvent) => {
+                target.status = EventStatus::Failed;
+                return;
+            }
+            Some(StoppedTarget::SkippedAtOnce | StoppedTarget::InProgressForEver) => return,
+        }
         if target.events.iter().any(|record| record.status == EventStatus::Failed) {
             target.status = EventStatus::Failed;
             for record in &mut target.events {
@@ -188,9 +232,29 @@ impl CodeDeploy {
         }
     }
 
-    /// The deployment is over; instances that it never reached are skipped.
+    /// The deployment is stopped: no further event begins.
+    pub(super) fn stop(&mut self, wall: SystemTime, id: &str, said: StoppedTarget) {
+        let Some(deployment) = self.deployments.get_mut(id).filter(|deployment| deployment.finished.is_none()) else {
+            return;
+        };
+        deployment.finished = Some(wall);
+        deployment.status = DeploymentStatus::Stopped;
+        deployment.stopped = Some(said);
+        deployment.error = Some(("MANUAL_STOP", "The deployment was stopped by its operator".to_owned()));
+        for target in deployment.targets.values_mut() {
+            for record in target.events.iter_mut().filter(|record| record.status == EventStatus::Pending) {
+                record.status = EventStatus::Skipped;
+            }
+            let is_over = !matches!(target.status, EventStatus::Pending | EventStatus::InProgress);
+            if !is_over && (target.status == EventStatus::Pending || said == StoppedTarget::SkippedAtOnce) {
+                target.status = EventStatus::Skipped;
+            }
+        }
+    }
+
+    /// The deployment is over, unless it was stopped; instances that it never reached are skipped.
     pub(super) fn finish(&mut self, wall: SystemTime, id: &str, failed: Option<String>) {
-        let Some(deployment) = self.deployments.get_mut(id) else {
+        let Some(deployment) = self.deployments.get_mut(id).filter(|deployment| deployment.finished.is_none()) else {
             return;
         };
         deployment.finished = Some(wall);
@@ -345,7 +409,7 @@ impl DeploymentGroup {
             "triggerConfigurations": [],
             "outdatedInstancesStrategy": "UPDATE",
             "deploymentStyle": {
-                "deploymentType": "IN_PLACE",
+                "deploymentType": if self.in_place { "IN_PLACE" } else { "BLUE_GREEN" },
                 "deploymentOption": match self.controls_traffic {
                     Some(_) => "WITH_TRAFFIC_CONTROL",
                     None => "WITHOUT_TRAFFIC_CONTROL",
@@ -370,7 +434,7 @@ impl Deployment {
             "status": self.status,
             "createTime": epoch(self.created),
             "startTime": epoch(self.created),
-            "creator": "user",
+            "creator": self.creator,
             "ignoreApplicationStopFailures": false,
             "computePlatform": "Server",
             "deploymentStyle": { "deploymentType": "IN_PLACE" },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 
 use super::imds::Imds;
 use super::wire::{self, ApiError, Form, Xml};
@@ -13,6 +13,13 @@ const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
 /// Answers one operation on the instances' tags.
 pub(super) fn call(instances: &mut BTreeMap<u8, Imds>, action: &str, form: &Form) -> Result<Xml, ApiError> {
+    if form.get("DryRun") == Some("true") {
+        return Err(ApiError::new(
+            StatusCode::PRECONDITION_FAILED,
+            "DryRunOperation",
+            "Request would have succeeded, but DryRun flag is set.",
+        ));
+    }
     match action {
         "CreateTags" => {
             let tags = tags(form)?;

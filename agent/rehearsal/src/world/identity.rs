@@ -92,6 +92,7 @@ pub struct SessionKeys {
 
 const INSTANCE_KEY: &str = "REHEARSALSEAT";
 const OPERATOR_KEY: &str = "REHEARSALOPERATOR";
+const LIMITED_OPERATOR_KEY: &str = "REHEARSALLIMITED";
 
 impl SessionKeys {
     pub(super) const LIFETIME: Duration = Duration::from_secs(6 * 3600);
@@ -104,6 +105,11 @@ impl SessionKeys {
     /// The keys of whoever uses a world that is held open, valid until `expires`.
     pub fn of_operator(expires: SystemTime) -> Self {
         Self::new(OPERATOR_KEY.to_owned(), expires)
+    }
+
+    /// The keys of an operator with the shipped policy, valid until `expires`.
+    pub fn of_limited_operator(expires: SystemTime) -> Self {
+        Self::new(LIMITED_OPERATOR_KEY.to_owned(), expires)
     }
 
     fn new(access_key_id: String, expires: SystemTime) -> Self {
@@ -128,6 +134,8 @@ pub(super) fn caller(headers: &HeaderMap, wall: SystemTime) -> Result<Caller, Re
         .ok_or(("MissingAuthenticationToken", "Request is missing Authentication Token"))?;
     let caller = if key == OPERATOR_KEY {
         Caller::Operator
+    } else if key == LIMITED_OPERATOR_KEY {
+        Caller::LimitedOperator
     } else {
         key.strip_prefix(INSTANCE_KEY)
             .and_then(|number| number.parse().ok())

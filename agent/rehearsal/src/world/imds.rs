@@ -27,6 +27,8 @@ pub struct Imds {
     tokens: BTreeMap<String, Instant>,
     credentials: Option<(SystemTime, SystemTime)>,
     trouble: Option<Trouble>,
+    /// Whether the instance has a role.
+    pub(super) has_role: bool,
     /// What is planned for the instance; absent things answer 404.
     pub notices: Notices,
     /// The instance's tags, readable because tags in metadata are on.
@@ -67,7 +69,15 @@ impl Imds {
             ("Name".to_owned(), format!("sample-{}", identity.number)),
             (SELECTING_TAG.to_owned(), "true".to_owned()),
         ]);
-        Self { identity, tokens: BTreeMap::new(), credentials: None, trouble: None, notices: Notices::default(), tags }
+        Self {
+            identity,
+            tokens: BTreeMap::new(),
+            credentials: None,
+            trouble: None,
+            has_role: true,
+            notices: Notices::default(),
+            tags,
+        }
     }
 
     /// The instance's id.
@@ -176,6 +186,7 @@ impl Imds {
             "/meta-data/placement/region" => identity.region.to_owned(),
             "/meta-data/services/partition" => "aws".to_owned(),
             "/meta-data/services/domain" => "amazonaws.com".to_owned(),
+            path if path.starts_with("/meta-data/iam") && !self.has_role => return None,
             "/meta-data/iam/info" => pretty(&identity.profile(wall)),
             "/meta-data/iam/security-credentials" | "/meta-data/iam/security-credentials/" => identity.role.to_owned(),
             "/meta-data/tags/instance" | "/meta-data/tags/instance/" => {

@@ -9,14 +9,18 @@ pub mod elastigroup;
 pub mod faults;
 pub mod identity;
 pub mod imds;
+pub mod policy;
 pub mod targets;
 
 mod autoscaling;
+mod commands;
 mod ec2;
 mod elbv2;
 mod notices;
 mod operation;
+mod prerequisites;
 mod routing;
+mod ssm;
 mod traffic_control;
 mod wire;
 
@@ -42,14 +46,17 @@ use crate::timeline::{Happening, Timeline};
 
 use autoscaling::AutoScaling;
 use calls::{Call, Caller, Effect};
-use codedeploy::{CodeDeploy, DeploymentGroup, DeploymentStatus, Diagnostics};
+use codedeploy::{CodeDeploy, Creator, DeploymentGroup, DeploymentStatus, Diagnostics, StoppedTarget};
+use commands::Tracked;
 use elastigroup::{Elastigroup, GroupPlan};
 use elbv2::LoadBalancing;
 use faults::{Fate, Fault};
 use identity::{ACCOUNT, Identity, REGION, SessionKeys};
 use imds::{Arrival, Imds};
 use operation::{Operation, Reply};
+use policy::Policy;
 use routing::GroupRouting;
+use ssm::SystemsManager;
 use targets::{GroupSettings, TargetGroup, TargetHealth, TargetId};
 use wire::ApiError;
 
@@ -76,6 +83,10 @@ pub struct Plan {
     pub fault: Option<Fault>,
     /// The Elastigroup of the instances that are deployed to, where they are in one.
     pub elastigroup: Option<GroupPlan>,
+    /// How soon agents ask after a silent deployment; `None`: as they are shipped.
+    pub ask_after: Option<Duration>,
+    /// An action that the instances' roles do not allow, though the shipped policy does.
+    pub denied: Option<String>,
 }
 
 /// Where a request comes from.
@@ -99,6 +110,8 @@ pub struct World {
     pub addresses: Addresses,
     /// The Elastigroup, where there is one.
     pub elastigroup_plan: Option<GroupPlan>,
+    /// How soon its agents ask after a silent deployment; `None`: as they are shipped.
+    pub ask_after: Option<Duration>,
     state: Mutex<State>,
 }
 
@@ -122,14 +135,16 @@ struct State {
     codedeploy: CodeDeploy,
     scaling: AutoScaling,
     elastigroup: Option<Elastigroup>,
+    systems: SystemsManager,
+    /// What instances' roles allow, and operators'.
+    policies: (Policy, Policy),
     notices: Vec<NoticeRecord>,
     troubles: Vec<MetadataTrouble>,
     fault: Option<Fault>,
     calls: Vec<Call>,
     /// Changes with each call to AWS.
     turn: watch::Sender<()>,
-    /// Commands that execute now: (instance, deployment id).
-    ongoing: Vec<(u8, String)>,
+    tracked: Tracked,
 }
 
 impl Addresses {
@@ -168,12 +183,14 @@ impl World {
             });
             Elastigroup::new(plan, clock.now(), token, members)
         });
+        let online = seats.iter().map(|seat| seat.instance_id.clone()).collect();
         Self {
             clock,
             seats,
             timeline,
             addresses,
             elastigroup_plan: plan.elastigroup.clone(),
+            ask_after: plan.ask_after,
             state: Mutex::new(State {
                 rng,
                 imds,
@@ -181,12 +198,14 @@ impl World {
                 codedeploy: CodeDeploy::default(),
                 scaling: AutoScaling::default(),
                 elastigroup,
+                systems: SystemsManager::seeing(online),
+                policies: (policy_of_agents(plan), Policy::operator()),
                 notices: Vec::new(),
                 troubles: Vec::new(),
                 fault: plan.fault,
                 calls: Vec::new(),
                 turn: watch::Sender::new(()),
-                ongoing: Vec::new(),
+                tracked: Tracked::default(),
             }),
         }
     }
@@ -343,7 +362,8 @@ impl World {
         let refused = caller
             .err()
             .map(|(code, message)| ApiError::new(StatusCode::FORBIDDEN, code, message))
-            .or_else(|| fate.error(who, operation));
+            .or_else(|| fate.error(who, operation))
+            .or_else(|| self.forbidden(&state, who, operation));
         let mut effects = Vec::new();
         let result = match refused {
             Some(error) => Err(error),
@@ -365,15 +385,27 @@ impl World {
         response
     }
 
+    /// Whether the caller's policy does not allow the call.
+    fn forbidden(&self, state: &State, caller: Caller, operation: &Operation) -> Option<ApiError> {
+        let (policy, instance) = match caller {
+            Caller::Instance(number) => (&state.policies.0, self.seat(number).map(|seat| seat.instance_id.as_str())),
+            Caller::LimitedOperator => (&state.policies.1, None),
+            Caller::CodeDeploy | Caller::Operator | Caller::Unknown => return None,
+        };
+        let action = format!("{}:{}", operation.service(), operation.action());
+        let request = policy::Request { action: &action, caller: instance, ..operation.request() };
+        (!policy.allows(&request)).then(|| operation.access_denied(&caller.to_string()))
+    }
+
     fn tell_of_call(&self, caller: Caller, action: &str, error: Option<ApiError>, effects: Vec<Effect>) {
         let by = match caller {
             Caller::Instance(_) => "agent".to_owned(),
-            Caller::CodeDeploy | Caller::Operator | Caller::Unknown => caller.to_string(),
+            Caller::CodeDeploy | Caller::Operator | Caller::LimitedOperator | Caller::Unknown => caller.to_string(),
         };
         if let Some(error) = error {
             let instance = match caller {
                 Caller::Instance(number) => Some(number),
-                Caller::CodeDeploy | Caller::Operator | Caller::Unknown => None,
+                Caller::CodeDeploy | Caller::Operator | Caller::LimitedOperator | Caller::Unknown => None,
             };
             self.happened(
                 instance,
@@ -440,6 +472,7 @@ impl State {
                 }
                 Some(_) | None => Err(ApiError::sender("ParameterNotFound", "")),
             },
+            Operation::Systems { action, input } => self.systems.call(action, input).map(Reply::Json),
         }
     }
 }
@@ -452,30 +485,45 @@ impl World {
     }
 
     /// Opens a deployment of `revision` on these instances and returns its id.
-    pub fn create_deployment(&self, group: &DeploymentGroup, revision: &str, instances: &[String]) -> String {
+    pub fn create_deployment(
+        &self,
+        group: &DeploymentGroup,
+        revision: &str,
+        creator: Creator,
+        instances: &[String],
+    ) -> String {
         const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
         let mut state = lock(&self.state);
         let tail: String = (0..9).map(|_| char::from(LETTERS[state.rng.usize(..LETTERS.len())])).collect();
         let id = format!("d-{tail}");
         let wall = self.clock.wall();
-        state.codedeploy.create(wall, id.clone(), group, revision.to_owned(), instances);
+        state.codedeploy.create(wall, id.clone(), group, (revision.to_owned(), creator), instances);
         id
     }
 
-    /// A command began: `ongoing-deployment/<id>` exists from now on.
+    /// An event began on an instance.
     pub fn event_began(&self, seat: &Seat, deployment: &str, event: LifecycleEvent) {
         let wall = self.clock.wall();
-        let mut state = lock(&self.state);
-        state.codedeploy.event_began(wall, deployment, &seat.instance_id, event);
-        state.ongoing.push((seat.number, deployment.to_owned()));
+        lock(&self.state).codedeploy.event_began(wall, deployment, &seat.instance_id, event);
     }
 
-    /// A command ended.
+    /// An event ended on an instance.
     pub fn event_ended(&self, seat: &Seat, deployment: &str, event: LifecycleEvent, failure: Option<Diagnostics>) {
         let wall = self.clock.wall();
+        lock(&self.state).codedeploy.event_ended(wall, deployment, &seat.instance_id, event, failure);
+    }
+
+    /// An operator stops a deployment: the event under way ends, and no other begins. What CodeDeploy says of its
+    /// instances until then is not documented; the seed chooses.
+    pub fn stop_deployment(&self, deployment: &str) {
+        let wall = self.clock.wall();
         let mut state = lock(&self.state);
-        state.codedeploy.event_ended(wall, deployment, &seat.instance_id, event, failure);
-        state.ongoing.retain(|(number, id)| *number != seat.number || id != deployment);
+        let said = match state.rng.u8(..3) {
+            0 => StoppedTarget::SkippedAtOnce,
+            1 => StoppedTarget::FailedWithItsEvent,
+            _ => StoppedTarget::InProgressForEver,
+        };
+        state.codedeploy.stop(wall, deployment, said);
     }
 
     /// A deployment is over; `failed` says why it is not a success.
@@ -487,14 +535,6 @@ impl World {
     /// The status of a deployment.
     pub fn deployment_status(&self, deployment: &str) -> Option<DeploymentStatus> {
         lock(&self.state).codedeploy.status(deployment)
-    }
-
-    /// Whether a command of this deployment executes on the instance now, which on a disk is the existence of
-    /// `ongoing-deployment/<id>`.
-    pub fn is_ongoing(&self, seat: &Seat, deployment: &str) -> bool {
-        let state = lock(&self.state);
-        let mut ongoing = state.ongoing.iter();
-        ongoing.any(|(number, id)| *number == seat.number && id == deployment)
     }
 }
 
@@ -532,6 +572,13 @@ fn load_balancing(plan: &Plan, addresses: Addresses, seats: &[Seat]) -> LoadBala
         instances: seats.iter().map(|seat| (seat.instance_id.clone(), seat.address)).collect(),
         from_the_start,
         listener: (format!("internal-sample-1234567890.{REGION}.elb.amazonaws.com"), addresses.balancer.port()),
+    }
+}
+
+fn policy_of_agents(plan: &Plan) -> Policy {
+    match &plan.denied {
+        Some(action) => Policy::agent().without(action),
+        None => Policy::agent(),
     }
 }
 

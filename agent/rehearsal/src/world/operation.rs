@@ -6,7 +6,7 @@ use http::{Request, Response, StatusCode};
 use super::calls::Caller;
 use super::faults::Fate;
 use super::wire::{self, ApiError, Form, Xml};
-use super::{autoscaling, ec2, elbv2};
+use super::{autoscaling, ec2, elbv2, policy};
 
 /// One call, read and not yet answered.
 pub(super) enum Operation {
@@ -33,6 +33,10 @@ pub(super) enum Operation {
     Parameter {
         name: String,
     },
+    Systems {
+        action: String,
+        input: serde_json::Value,
+    },
 }
 
 impl Operation {
@@ -43,9 +47,14 @@ impl Operation {
                 let input: serde_json::Value = serde_json::from_slice(request.body()).unwrap_or_default();
                 return Some(Self::Parameter { name: input["Name"].as_str().unwrap_or_default().to_owned() });
             }
-            let action = target.to_str().ok()?.strip_prefix("CodeDeploy_20141006.")?.to_owned();
+            let (service, action) = target.to_str().ok()?.split_once('.')?;
+            let action = action.to_owned();
             let input = serde_json::from_slice(request.body()).unwrap_or_default();
-            return Some(Self::CodeDeploy { action, input });
+            return match service {
+                "CodeDeploy_20141006" => Some(Self::CodeDeploy { action, input }),
+                "AmazonSSM" => Some(Self::Systems { action, input }),
+                _ => None,
+            };
         }
         let form = Form::parse(request.body());
         let action = form.get("Action")?.to_owned();
@@ -65,7 +74,8 @@ impl Operation {
             | Self::Classic { action }
             | Self::AutoScaling { action, .. }
             | Self::Ec2 { action, .. }
-            | Self::CodeDeploy { action, .. } => action,
+            | Self::CodeDeploy { action, .. }
+            | Self::Systems { action, .. } => action,
             Self::Parameter { .. } => "GetParameter",
         }
     }
@@ -77,8 +87,42 @@ impl Operation {
             Self::AutoScaling { .. } => "autoscaling",
             Self::Ec2 { .. } => "ec2",
             Self::CodeDeploy { .. } => "codedeploy",
-            Self::Parameter { .. } => "ssm",
+            Self::Parameter { .. } | Self::Systems { .. } => "ssm",
         }
+    }
+
+    /// What a policy is asked about it, but for who calls.
+    pub(super) fn request(&self) -> policy::Request<'_> {
+        match self {
+            Self::Ec2 { form, .. } => policy::Request {
+                resources: form.numbered("ResourceId"),
+                tag_keys: (1..).map_while(|n| form.get(&format!("Tag.{n}.Key"))).collect(),
+                ..policy::Request::default()
+            },
+            Self::LoadBalancing { .. }
+            | Self::Classic { .. }
+            | Self::AutoScaling { .. }
+            | Self::CodeDeploy { .. }
+            | Self::Parameter { .. }
+            | Self::Systems { .. } => policy::Request::default(),
+        }
+    }
+
+    /// The caller's policy does not allow it.
+    pub(super) fn access_denied(&self, caller: &str) -> ApiError {
+        let (service, action) = (self.service(), self.action());
+        let code = match self {
+            Self::Ec2 { .. } => "UnauthorizedOperation",
+            Self::CodeDeploy { .. } | Self::Parameter { .. } | Self::Systems { .. } => "AccessDeniedException",
+            Self::LoadBalancing { .. } | Self::Classic { .. } | Self::AutoScaling { .. } => "AccessDenied",
+        };
+        ApiError::new(
+            StatusCode::FORBIDDEN,
+            code,
+            format!(
+                "{caller} is not authorized to perform this: no identity-based policy allows it ({service}, {action})"
+            ),
+        )
     }
 
     /// Writes a reply in the call's own format.
@@ -93,7 +137,7 @@ impl Operation {
                     Err(error) => ec2::error(request_id, error),
                 };
             }
-            Self::CodeDeploy { .. } | Self::Parameter { .. } => {
+            Self::CodeDeploy { .. } | Self::Parameter { .. } | Self::Systems { .. } => {
                 return match result {
                     Ok(Reply::Json(value)) => wire::json_reply(request_id, value),
                     Ok(Reply::Xml(_)) => wire::json_reply(request_id, &serde_json::Value::Null),

@@ -141,6 +141,11 @@ impl TargetGroup {
         self.targets.insert(target, Target { address, standing });
     }
 
+    /// Takes a target out as if it had never been there.
+    pub fn remove(&mut self, target: &TargetId) {
+        self.targets.remove(target);
+    }
+
     /// Registers a target; the data plane hears of it after `lag`. One that is registered already stays as it is;
     /// one that is draining starts anew. Returns whether anything changed.
     pub fn register(&mut self, now: Instant, target: TargetId, address: IpAddr, lag: Duration) -> bool {

@@ -100,6 +100,7 @@ impl Double {
                     failed => return i32::from(failed),
                 },
                 Step::Sleep(time) => sleep(time).await,
+                Step::IgnoreTerm => {}
                 Step::Exit(status) => return status,
             }
         }

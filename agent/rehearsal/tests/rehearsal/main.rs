@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use pitcrew_rehearsal::bundle::Bundle;
 use pitcrew_rehearsal::crew::Services;
+use pitcrew_rehearsal::death::Generation;
 use pitcrew_rehearsal::host_agent::{HostAgent, Order};
 use pitcrew_rehearsal::lifecycle::LifecycleEvent;
 use pitcrew_rehearsal::rehearsal::{Hooks, Options, Stage, run};
@@ -123,17 +124,19 @@ async fn a_second_group_on_the_instance_does_not_change_which_release_starts() {
     let (seat, crew) = (stage.world.seats[0].clone(), Double::on(&stage));
     let (world, net) = (Arc::clone(&stage.world), Arc::clone(&stage.net));
     let services = Services::new(seat.clone(), world, Arc::clone(&crew), net, "v1".to_owned(), Duration::ZERO);
-    let host = HostAgent::new(seat, Arc::clone(&stage.world), crew, services.clone());
+    let host = HostAgent::new(seat, Arc::clone(&stage.world), crew, services.clone(), Generation::One);
     let group = |name: &str| DeploymentGroup {
         application: name.to_owned(),
         name: name.to_owned(),
         id: name.to_owned(),
         controls_traffic: None,
+        in_place: true,
     };
     let order = |name: &str, revision: Bundle| Order {
         deployment: "d-0".to_owned(),
         group: group(name),
         revision: Arc::new(revision),
+        ignores_stop_failures: false,
     };
     for (order, expected) in
         [(order("sidecar", Bundle::sidecar().unwrap()), "v1"), (order("sample", Bundle::sample().unwrap()), "v2")]

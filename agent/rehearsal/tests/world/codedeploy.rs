@@ -3,7 +3,7 @@
 use pitcrew_rehearsal::crew::ScriptCode;
 use pitcrew_rehearsal::lifecycle::LifecycleEvent;
 use pitcrew_rehearsal::world::World;
-use pitcrew_rehearsal::world::codedeploy::{DeploymentGroup, DeploymentStatus, Diagnostics};
+use pitcrew_rehearsal::world::codedeploy::{Creator, DeploymentGroup, DeploymentStatus, Diagnostics};
 use serde_json::json;
 
 use crate::support::{codedeploy, world};
@@ -14,6 +14,7 @@ fn group(world: &World) -> DeploymentGroup {
         name: "fleet".to_owned(),
         id: "5e1f0c5a-0000-4000-8000-000000000001".to_owned(),
         controls_traffic: None,
+        in_place: true,
     };
     world.add_deployment_group(group.clone());
     group
@@ -43,9 +44,10 @@ async fn a_failed_event_skips_what_is_left_and_keeps_its_diagnostics() {
     let world = world();
     let group = group(&world);
     let seat = world.seats[0].clone();
-    let id = world.create_deployment(&group, "v2", std::slice::from_ref(&seat.instance_id));
+    let id = world.create_deployment(&group, "v2", Creator::User, std::slice::from_ref(&seat.instance_id));
     for event in [LifecycleEvent::Start, LifecycleEvent::ApplicationStop] {
         world.event_began(&seat, &id, event);
+        world.command_began(&seat, &id);
         assert!(world.is_ongoing(&seat, &id));
         let failure = (event == LifecycleEvent::ApplicationStop).then(|| Diagnostics {
             code: ScriptCode::ScriptFailed,
@@ -53,6 +55,7 @@ async fn a_failed_event_skips_what_is_left_and_keeps_its_diagnostics() {
             message: "failed with exit code 1".to_owned(),
             log_tail: "no".to_owned(),
         });
+        world.command_ended(&seat, &id);
         world.event_ended(&seat, &id, event, failure);
         assert!(!world.is_ongoing(&seat, &id));
     }
@@ -77,7 +80,7 @@ async fn a_failed_event_skips_what_is_left_and_keeps_its_diagnostics() {
 async fn what_does_not_exist_is_said_by_name() {
     let world = world();
     let group = group(&world);
-    let id = world.create_deployment(&group, "v2", &[]);
+    let id = world.create_deployment(&group, "v2", Creator::User, &[]);
     for (operation, input, code) in [
         ("GetDeployment", json!({ "deploymentId": "d-GONE00000" }), "DeploymentDoesNotExistException"),
         ("GetDeployment", json!({}), "DeploymentIdRequiredException"),

@@ -158,6 +158,8 @@ async fn faults_meet_instances_but_not_the_operator() {
         instances: 1,
         deregistration_delay: Duration::from_secs(60),
         fault: Some(Fault::Throttle),
+        ask_after: None,
+        denied: None,
     };
     let world = World::new(&plan, WorldClock::simulated(), None, Timeline::default());
     for _ in 0..20 {

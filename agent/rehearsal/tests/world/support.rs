@@ -16,6 +16,8 @@ pub(crate) fn world() -> World {
         deregistration_delay: Duration::from_secs(60),
         fault: None,
         elastigroup: None,
+        ask_after: None,
+        denied: None,
     };
     World::new(&plan, WorldClock::simulated(), None, Timeline::default())
 }

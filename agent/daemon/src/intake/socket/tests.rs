@@ -3,6 +3,7 @@ use std::future::{Future, pending};
 use std::os::unix::fs::PermissionsExt;
 
 use pitcrew_core::lifecycle::LifecycleEvent;
+use pitcrew_core::revision::Revision;
 use pitcrew_core::wire::Verdict;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
@@ -58,6 +59,7 @@ fn before_install() -> protocol::Request {
         deployment: "d-1".into(),
         application: "shop".to_owned(),
         group: "web".to_owned(),
+        revision: Revision::default(),
         patience_ms: None,
     })
 }

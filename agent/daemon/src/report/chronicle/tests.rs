@@ -95,7 +95,7 @@ impl Stage {
     fn hook(&mut self, call: u64, event: E, patience: u64) {
         let group = DeploymentGroup { application: "shop".into(), name: "web".into() };
         let patience = Duration::from_secs(patience);
-        let hook = HookCall { event, deployment: "d-1".into(), group, patience };
+        let hook = HookCall { event, deployment: "d-1".into(), group, revision: Default::default(), patience };
         self.hears(Event::HookArrived { call: CallId(call), hook });
     }
 

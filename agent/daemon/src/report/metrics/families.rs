@@ -102,7 +102,7 @@ families! {
         "Failures of calls that nothing has mended yet.";
     OPEN = "pitcrew_deployments_open" Gauge, [],
         "Deployments that are open on this instance.";
-    DEPLOYMENTS = "pitcrew_deployments_total" Counter, ["outcome" = "succeeded, hook-failed, succeeded-unheard, dead, assumed-dead, left"],
+    DEPLOYMENTS = "pitcrew_deployments_total" Counter, ["outcome" = "succeeded, hook-failed, succeeded-unheard, dead, assumed-dead, superseded, left"],
         "Deployments that ended here.";
     PHASES = "pitcrew_deployment_phase_duration_seconds" Histogram { bounds: LONG }, ["phase" = "draining, installing, returning"],
         "How long each phase of the deployments took that ended here.";

@@ -3,6 +3,7 @@ use pitcrew_core::ids::{DeploymentGroup, TargetGroupArn};
 use pitcrew_core::lifecycle::LifecycleEvent;
 use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::readiness::Readiness;
+use pitcrew_core::revision::Revision;
 use pitcrew_core::traffic::{Traffic, Why};
 use pitcrew_core::view::State;
 use pitcrew_core::wire::{Target, TargetState};
@@ -22,6 +23,7 @@ fn serving() -> View {
         readiness: Readiness { ready: true, reasons: Vec::new() },
         deployments: Vec::new(),
         ended: Vec::new(),
+        suspect: None,
         hold: None,
         notices: Vec::new(),
         leaving_in_ms: None,
@@ -96,6 +98,7 @@ fn a_deployment_shows_what_it_waits_for() {
         last_event: LifecycleEvent::BeforeInstall,
         opened: NOON,
         silent_ms: 12_000,
+        revision: Revision::default(),
     }];
     view.ended = vec![Ended {
         deployment: "d-OLD".into(),
@@ -104,6 +107,7 @@ fn a_deployment_shows_what_it_waits_for() {
         last_event: LifecycleEvent::ApplicationStart,
         opened: NOON,
         at: NOON,
+        revision: Revision::default(),
     }];
     view.probes[0].passing = Some(false);
     view.probes[0].reason = Some("connection refused".into());

@@ -72,6 +72,7 @@ fn deploying() -> Core {
         event: LifecycleEvent::BeforeInstall,
         deployment: "d-ABCDEF123".into(),
         group: DeploymentGroup { application: "shop".into(), name: "web".into() },
+        revision: Default::default(),
         patience: Duration::from_secs(900),
     };
     play(&mut core, at(100), Event::HookArrived { call: CallId(1), hook }, TargetState::Draining);

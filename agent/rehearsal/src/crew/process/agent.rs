@@ -71,6 +71,8 @@ async fn ready(socket: &UnixDatagram) -> std::io::Result<()> {
 /// probe, patience that fits, and what to do before the end; then `settings`.
 pub fn agent_configuration(seat: &Seat, world: &World, settings: &str) -> [(&'static str, String); 3] {
     let scripts = seat.dirs.as_ref().map(|dirs| format!("scripts = \"{}\"\n", dirs.drain_scripts().display()));
+    let root = seat.dirs.as_ref().map(|dirs| format!("[codedeploy]\nroot = \"{}\"\n\n", dirs.deployments.display()));
+    let ask_after = world.ask_after.map(|after| format!("ask_after = \"{}s\"\n", after.as_secs()));
     let elastigroup = world.elastigroup_plan.as_ref().map(|plan| elastigroup(plan, world)).unwrap_or_default();
     let fitting = format!(
         "[[health.probe]]\n\
@@ -79,8 +81,8 @@ pub fn agent_configuration(seat: &Seat, world: &World, settings: &str) -> [(&'st
          interval = \"500ms\"\n\
          \n\
          [deployment]\n\
-         ask_after = \"3s\"\n\
-         \n\
+         {}\n\
+         {}\
          [leave]\n\
          remove_tags = [\"{SELECTING_TAG}\"]\n\
          run_scripts = \"direct\"\n\
@@ -89,6 +91,8 @@ pub fn agent_configuration(seat: &Seat, world: &World, settings: &str) -> [(&'st
          [http]\n\
          listen = \"{}\"\n",
         seat.application,
+        ask_after.unwrap_or_default(),
+        root.unwrap_or_default(),
         scripts.unwrap_or_default(),
         seat.looked_at
     );

@@ -1,7 +1,8 @@
-//! Runs one hook script as CodeDeploy's agent (version 1) does.
+//! Runs one hook script as CodeDeploy's agent does.
 //!
-//! A process group of its own, closed standard input, output through pipes, TERM to the group at the timeout and
-//! never KILL; a child that keeps the output open fails the event at the timeout.
+//! A process group of its own, closed standard input, output through pipes, TERM to the group at the timeout, and KILL
+//! five seconds later (version 2) or never (version 1); a child that keeps the output open fails the event at the
+//! timeout.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -97,7 +98,13 @@ pub(super) async fn run(job: ScriptJob, environment: BTreeMap<String, String>) -
                 // The group may have ended in between.
                 let _ = killpg(group, Signal::SIGTERM);
             }
-            // A script that traps TERM is waited for: this host agent never sends KILL.
+            // A script that ignores TERM is waited for, or killed: as the host agent's generation does.
+            if let Some(patience) = job.host_agent.kills_after()
+                && timeout(patience, child.wait()).await.is_err()
+                && let Some(group) = group
+            {
+                let _ = killpg(group, Signal::SIGKILL);
+            }
             let status = child.wait().await.ok();
             let last_words = async { while readers.join_next().await.is_some() {} };
             // Children that ignore TERM may keep the output open: what they say later is not waited for.

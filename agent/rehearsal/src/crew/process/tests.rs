@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::ProcessCrew;
 use crate::clock::WorldClock;
 use crate::crew::{Crew, ScriptCode, ScriptJob, ScriptOutcome, Services};
+use crate::death::Generation;
 use crate::lifecycle::LifecycleEvent;
 use crate::net::RealNet;
 use crate::timeline::Timeline;
@@ -34,6 +35,8 @@ impl Instance {
             deregistration_delay: Duration::from_secs(1),
             fault: None,
             elastigroup: None,
+            ask_after: None,
+            denied: None,
         };
         let world = Arc::new(World::new(&plan, WorldClock::real(), Some(home.path()), Timeline::default()));
         let crew = Arc::new(ProcessCrew::new(Arc::clone(&world), "/bin/false".into()).unwrap());
@@ -53,6 +56,7 @@ impl Instance {
             Duration::ZERO,
         );
         ScriptJob {
+            host_agent: Generation::One,
             seat,
             event: LifecycleEvent::BeforeInstall,
             location: "script.sh".to_owned(),

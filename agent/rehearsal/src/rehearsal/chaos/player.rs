@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{Plan, What};
 use crate::bundle::{Bundle, BundleError};
 use crate::interruption::{Interruption, Moment};
-use crate::rehearsal::deployment::{Disturbance, Ended, roll};
+use crate::rehearsal::deployment::{Disturbance, Ended, Rollout, roll};
 use crate::rehearsal::interrupt::{Fate, kill_and_restart, strike};
 use crate::rehearsal::{Company, Options, main_group, sidecar_group};
 use crate::seat::Seat;
@@ -85,7 +85,8 @@ async fn deploy(plan: &Plan, options: &Options, company: &Arc<Company>, started:
             None => revision,
         };
         let undisturbed = Disturbance::default();
-        ended.push(roll(Arc::clone(company), seats, main_group(options), Arc::new(revision), undisturbed).await);
+        let rollout = Rollout::new(main_group(options), revision);
+        ended.push(roll(Arc::clone(company), seats, rollout, undisturbed).await);
     }
     ended
 }
@@ -95,8 +96,8 @@ async fn deploy_beside(plan: &Plan, company: &Arc<Company>, started: Instant) ->
     for turn in plan.turns.iter().filter(|turn| turn.what == What::DeployBeside) {
         sleep_until(started + turn.at).await;
         let Some(seat) = there(company).find(|seat| seat.number == 1) else { break };
-        let bundle = Arc::new(Bundle::sidecar()?);
-        ended.push(roll(Arc::clone(company), vec![seat], sidecar_group(), bundle, Disturbance::default()).await);
+        let rollout = Rollout::new(sidecar_group(), Bundle::sidecar()?);
+        ended.push(roll(Arc::clone(company), vec![seat], rollout, Disturbance::default()).await);
     }
     Ok(ended)
 }

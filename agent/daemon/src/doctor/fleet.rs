@@ -1,0 +1,210 @@
+//! The same from an operator's machine: a deployment group, the instances that it selects, and its latest deployments.
+
+use aws_config::SdkConfig;
+use pitcrew_core::ids::{DeploymentGroup, InstanceId};
+use pitcrew_core::wire::{Failure, FailureKind, Owner};
+
+use super::checks::unasked;
+use super::gather::ssm;
+use super::{Level, Line};
+use crate::effect::deployments::Latest;
+use crate::effect::groups::Group;
+use crate::effect::tags::Tags;
+use crate::effect::{Balancer, Deployments};
+
+/// A deployment group, as [`gather_fleet`] found it.
+#[derive(Clone, Debug)]
+pub struct FleetFacts {
+    /// Which.
+    pub name: DeploymentGroup,
+    /// What CodeDeploy says of it.
+    pub group: Result<Group, Failure>,
+    /// The instances that its tags select.
+    pub instances: Result<Vec<FleetInstance>, Failure>,
+    /// The target groups that it names; `NotFound` where one of them does not exist.
+    pub balancers: Result<usize, Failure>,
+    /// Its latest deployments, newest first.
+    pub latest: Result<Vec<Latest>, Failure>,
+}
+
+/// One of its instances.
+#[derive(Clone, Debug)]
+pub struct FleetInstance {
+    /// `i-…`.
+    pub id: String,
+    /// Systems Manager's word for it.
+    pub ssm: Result<Option<String>, Failure>,
+}
+
+/// Asks everything, and changes nothing. `tags` asks about instances' tags.
+pub async fn gather_fleet(sdk: SdkConfig, tags: &Tags, name: DeploymentGroup) -> FleetFacts {
+    let nobody = InstanceId::new("i-operator");
+    let deployments = Deployments::new(sdk.clone(), nobody.clone());
+    let group = deployments.group(&name).await;
+    let (instances, balancers) = match &group {
+        Ok(group) => {
+            let balancer = Balancer::new(sdk.clone(), nobody, None);
+            // CodeDeploy names its target groups; without any there is nothing to look for.
+            let found = match group.balancers.as_slice() {
+                [] => Ok(0),
+                names => balancer.discover(names).await.map(|found| found.len()),
+            };
+            (selected(&sdk, tags, group).await, found)
+        }
+        Err(failure) => (Err(failure.clone()), Err(failure.clone())),
+    };
+    let latest = deployments.latest(&name, 3).await;
+    FleetFacts { name, group, instances, balancers, latest }
+}
+
+/// The instances that match every list of filters by one of its filters.
+async fn selected(sdk: &SdkConfig, tags: &Tags, group: &Group) -> Result<Vec<FleetInstance>, Failure> {
+    let mut matching: Option<Vec<String>> = None;
+    for any in &group.selects {
+        let mut by_any = Vec::new();
+        for filter in any {
+            let key = filter.key.as_deref().unwrap_or("*");
+            by_any.extend(tags.find(key, filter.value.as_deref()).await?);
+        }
+        matching = Some(match matching {
+            None => by_any,
+            Some(before) => before.into_iter().filter(|id| by_any.contains(id)).collect(),
+        });
+    }
+    let mut instances = Vec::new();
+    for id in matching.unwrap_or_default() {
+        let ssm = ssm(sdk, &InstanceId::new(&*id)).await;
+        instances.push(FleetInstance { id, ssm });
+    }
+    Ok(instances)
+}
+
+/// Every prerequisite that can be seen from outside.
+pub fn diagnose_fleet(facts: &FleetFacts) -> Vec<Line> {
+    const CHECKS: [fn(&FleetFacts) -> Line; 6] = [exists, in_place, instances, online, balancers, latest];
+    CHECKS.into_iter().map(|check| check(facts)).collect()
+}
+
+const UNKNOWN: &str = "waits for the deployment group to be known";
+
+fn exists(facts: &FleetFacts) -> Line {
+    const NAME: &str = "deployment group";
+    let name = &facts.name;
+    match &facts.group {
+        Ok(Group { owner: Owner::CodeDeploy, balancers, .. }) => {
+            Line::ok(NAME, format!("{name}: CodeDeploy moves traffic, in {}", balancers.join(", ")))
+        }
+        Ok(Group { owner: Owner::Pitcrew | Owner::Elastigroup, .. }) => {
+            Line::ok(NAME, format!("{name}: Pitcrew moves traffic"))
+        }
+        Err(failure) if failure.kind == FailureKind::NotFound => Line::failed(
+            NAME,
+            format!("{name} does not exist"),
+            format!("aws deploy list-deployment-groups --application-name {}", name.application),
+        ),
+        Err(failure) => unasked(NAME, failure),
+    }
+}
+
+fn in_place(facts: &FleetFacts) -> Line {
+    const NAME: &str = "in place";
+    let name = &facts.name;
+    match &facts.group {
+        Err(_) => Line::ok(NAME, UNKNOWN),
+        Ok(Group { in_place: true, .. }) => Line::ok(NAME, "deployments go onto the instances that are there"),
+        Ok(_) => Line::failed(
+            NAME,
+            format!("{name} is blue/green: its deployments want new instances"),
+            format!(
+                "aws deploy update-deployment-group --application-name {} --current-deployment-group-name {} \
+                 --deployment-style deploymentType=IN_PLACE,deploymentOption=WITHOUT_TRAFFIC_CONTROL",
+                name.application, name.name
+            ),
+        ),
+    }
+}
+
+fn instances(facts: &FleetFacts) -> Line {
+    const NAME: &str = "instances";
+    match (&facts.group, &facts.instances) {
+        (Err(_), _) => Line::ok(NAME, UNKNOWN),
+        (Ok(group), Ok(found)) if found.is_empty() && !group.scaling_groups.is_empty() => {
+            Line::ok(NAME, format!("selected by Auto Scaling: {}", group.scaling_groups.join(", ")))
+        }
+        (Ok(group), Ok(found)) if found.is_empty() => Line::failed(
+            NAME,
+            format!("none carries {}", group.selection()),
+            "let Elastigroup tag its instances so (compute.launchSpecification.tags), or let pitcrew-bootstrap set the last of \
+             them when the agents are ready",
+        ),
+        (Ok(group), Ok(found)) => Line::ok(NAME, format!("{} carry {}", found.len(), group.selection())),
+        (Ok(_), Err(failure)) => unasked(NAME, failure),
+    }
+}
+
+fn online(facts: &FleetFacts) -> Line {
+    const NAME: &str = "SSM online";
+    let Ok(instances) = &facts.instances else {
+        return Line::ok(NAME, "waits for the instances to be known");
+    };
+    let mut lost = Vec::new();
+    for instance in instances {
+        match &instance.ssm {
+            Ok(Some(status)) if status == "Online" => {}
+            Ok(status) => {
+                lost.push(format!("{} ({})", instance.id, status.as_deref().unwrap_or("unknown to Systems Manager")));
+            }
+            Err(failure) => return unasked(NAME, failure),
+        }
+    }
+    match lost.as_slice() {
+        [] => Line::ok(NAME, format!("all {} instances", instances.len())),
+        lost => Line::failed(
+            NAME,
+            format!("not: {}", lost.join(", ")),
+            "on the instance, pitcrew doctor says why: role, endpoints, or an agent that started before its credentials",
+        ),
+    }
+}
+
+fn balancers(facts: &FleetFacts) -> Line {
+    const NAME: &str = "load balancer";
+    match &facts.balancers {
+        _ if facts.group.is_err() => Line::ok(NAME, UNKNOWN),
+        Ok(0) => Line::ok(NAME, "the deployment group names none: Pitcrew finds the instances' own target groups"),
+        Ok(found) => Line::ok(NAME, format!("{found} target groups exist")),
+        Err(failure) if failure.kind == FailureKind::NotFound => Line::failed(
+            NAME,
+            &failure.sentence,
+            "name a target group that exists: aws deploy update-deployment-group --load-balancer-info \
+             targetGroupInfoList=[{name=GROUP}]",
+        ),
+        Err(failure) => unasked(NAME, failure),
+    }
+}
+
+fn latest(facts: &FleetFacts) -> Line {
+    const NAME: &str = "latest deployment";
+    let latest = match &facts.latest {
+        _ if facts.group.is_err() => return Line::ok(NAME, UNKNOWN),
+        Ok(latest) => latest.first(),
+        Err(failure) => return unasked(NAME, failure),
+    };
+    match latest {
+        None => Line::ok(NAME, "there was none yet"),
+        Some(Latest { id, status, error }) if status == "Failed" || status == "Stopped" => {
+            let why = error.as_deref().unwrap_or("CodeDeploy does not say why");
+            Line {
+                level: Level::Warning,
+                ..Line::failed(
+                    NAME,
+                    format!("{id}: {status}: {why}"),
+                    format!(
+                        "aws deploy list-deployment-targets --deployment-id {id}, then get-deployment-target says which hook"
+                    ),
+                )
+            }
+        }
+        Some(Latest { id, status, .. }) => Line::ok(NAME, format!("{id}: {status}")),
+    }
+}

@@ -1,0 +1,8 @@
+//! Deployments that die: in any event, of anything, under both generations of CodeDeploy's host agent.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the stage of a test fails as its test does")]
+
+mod matrix;
+mod real;
+mod rollback;
+mod support;

@@ -1,0 +1,100 @@
+//! Every event against every cause and both host agents: healthy means in traffic within a minute, unhealthy means out
+//! and reported, and the next deployment works.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use pitcrew_rehearsal::death::{Cause, Generation};
+use pitcrew_rehearsal::rehearsal::Aftermath;
+
+use crate::support::{events, is_played, options, rehearse};
+
+type Cell = (usize, Cause, Generation);
+type Results = BTreeMap<Cell, Vec<(Option<Aftermath>, Option<String>)>>;
+
+fn cells() -> Vec<Cell> {
+    let causes = || Cause::ALL.into_iter().flat_map(|cause| Generation::ALL.map(move |agent| (cause, agent)));
+    let all = (0..events().len()).flat_map(|row| causes().map(move |(cause, agent)| (row, cause, agent)));
+    all.filter(|(row, cause, _)| is_played(events()[*row], *cause)).collect()
+}
+
+/// Plays the whole matrix with these seeds, on every core, prints it, and fails with what went wrong first.
+fn play_matrix(seeds: std::ops::RangeInclusive<u64>) {
+    let cells = cells();
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Results> = Mutex::default();
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (row, cause, agent) = *cell;
+                    for seed in seeds.clone() {
+                        let (report, wrong) = rehearse(&options(seed, events()[row], cause, agent));
+                        results.lock().unwrap().entry(*cell).or_default().push((report.aftermath, wrong));
+                    }
+                }
+            });
+        }
+    });
+    let results = results.into_inner().unwrap();
+    println!("{}", table(&results));
+    assert_eq!(results.len(), cells.len());
+    let wrong: Vec<_> = results.values().flatten().filter_map(|(_, wrong)| wrong.as_ref()).collect();
+    if let Some(first) = wrong.first() {
+        panic!("{} runs failed; {first}", wrong.len());
+    }
+    let after = |aftermath: &Option<Aftermath>| aftermath.and_then(|aftermath| aftermath.back_after);
+    let longest = results.values().flatten().filter_map(|(aftermath, _)| after(aftermath)).max().unwrap();
+    println!("the longest way back: {:.1} s", longest.as_secs_f64());
+    assert!(longest > Duration::from_secs(5), "nothing was ever out: this shows nothing");
+    let broken = results.values().flatten().filter(|(aftermath, _)| aftermath.is_some_and(|seen| !seen.healthy));
+    assert!(broken.count() > 0, "no application was ever broken: this shows nothing");
+}
+
+/// One line an event, one column a cause and a host agent: seconds until the instance was back, at the longest.
+fn table(results: &Results) -> String {
+    let columns = || Cause::ALL.into_iter().flat_map(|cause| Generation::ALL.map(move |agent| (cause, agent)));
+    let mut text = format!("{:<18}", "dies in");
+    for (cause, agent) in columns() {
+        let _ = write!(text, "{:>17}", format!("{cause}, agent {}", &agent.version()[..1]));
+    }
+    for (row, event) in events().iter().enumerate() {
+        let _ = write!(text, "\n{:<18}", event.name());
+        for (cause, agent) in columns() {
+            let runs = results.get(&(row, cause, agent)).map(Vec::as_slice).unwrap_or_default();
+            let _ = write!(text, "{:>17}", outcome(runs));
+        }
+    }
+    text
+}
+
+fn outcome(runs: &[(Option<Aftermath>, Option<String>)]) -> String {
+    if runs.is_empty() {
+        return "-".to_owned();
+    }
+    if runs.iter().any(|(_, wrong)| wrong.is_some()) {
+        return "WRONG".to_owned();
+    }
+    let seen: Vec<_> = runs.iter().filter_map(|(aftermath, _)| *aftermath).collect();
+    let out = seen.iter().filter(|aftermath| aftermath.out_and_reported).count();
+    match (seen.iter().filter_map(|aftermath| aftermath.back_after).max(), out) {
+        (Some(longest), 0) => format!("back in {:.1} s", longest.as_secs_f64()),
+        (Some(longest), out) => format!("{:.1} s, {out} out", longest.as_secs_f64()),
+        (None, _) => "out, reported".to_owned(),
+    }
+}
+
+#[test]
+fn wherever_a_deployment_dies_a_healthy_instance_is_back_within_a_minute() {
+    play_matrix(1..=1);
+}
+
+#[test]
+#[ignore = "takes minutes: many seeds of what the test above plays once"]
+fn wherever_a_deployment_dies_many_times() {
+    play_matrix(100..=119);
+}
