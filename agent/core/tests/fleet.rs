@@ -67,7 +67,7 @@ impl Bucket {
 
 enum Due {
     Wake,
-    Hear(Event),
+    Hear(Box<Event>),
     Hook,
 }
 
@@ -138,7 +138,7 @@ impl Fleet {
         };
         // Instances were not all launched in the same moment.
         for n in 0..count {
-            fleet.at(1 + (n as u64 * 7_919) % 60_000, n, Due::Hear(Event::Started));
+            fleet.at(1 + (n as u64 * 7_919) % 60_000, n, Due::Hear(Box::new(Event::Started)));
         }
         fleet
     }
@@ -160,7 +160,7 @@ impl Fleet {
             match self.dues.remove(&serial) {
                 Some(Due::Wake) if self.instances[n].woken_at == t => self.step(n, Event::TimerElapsed),
                 Some(Due::Wake) | None => {}
-                Some(Due::Hear(event)) => self.step(n, event),
+                Some(Due::Hear(event)) => self.step(n, *event),
                 Some(Due::Hook) => self.call_hook(n),
             }
         }
@@ -264,7 +264,7 @@ impl Fleet {
             Action::Progress { .. } | Action::Announce { .. } => return,
             other => panic!("nobody wants {other:?} here"),
         };
-        self.at(t + LATENCY, n, Due::Hear(event));
+        self.at(t + LATENCY, n, Due::Hear(Box::new(event)));
     }
 
     fn observe(&self, n: usize) -> Observation {

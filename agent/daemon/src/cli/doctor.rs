@@ -166,7 +166,7 @@ fn space(paths: &[PathBuf]) -> Vec<Space> {
     let there = |path: &PathBuf| path.ancestors().find(|ancestor| ancestor.exists()).map(Path::to_owned);
     let free = |path: PathBuf| {
         let facts = statvfs(&path).ok()?;
-        Some(Space { path, free: u64::from(facts.blocks_available()) * u64::from(facts.fragment_size()) })
+        Some(Space { path, free: facts.blocks_available() * facts.fragment_size() })
     };
     paths.iter().filter_map(there).filter_map(free).collect()
 }

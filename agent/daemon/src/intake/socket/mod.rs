@@ -22,6 +22,7 @@ pub use listener::{BindError, Dialer, InProcess, Listener, Peer, UnixSocket, in_
 /// What the engine is told. `Arrived` comes first and once; `Abandoned` may follow until the call is answered,
 /// and shortly after.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "calls are few, and each is moved once")]
 pub enum CallEvent {
     /// Somebody called.
     Arrived {
