@@ -51,9 +51,9 @@ fn a_group_that_terminates_waits_and_is_told_when_the_instance_may_go() {
         let notice = &notice(&report).notice;
         let took = notice.taken_away.unwrap() - notice.given;
         assert!(took < Duration::from_secs(25), "nobody waits for the hook's timeout: {took:?}");
-        // Leaving takes longer than such a hook waits by itself.
+        // Leaving traffic takes longer than the short hook waits for its first beat.
         let beats = called(&report, "RecordLifecycleActionHeartbeat").count();
-        assert!(timeout > 13 || beats > 0, "{beats} heartbeats");
+        assert!(timeout > 13 || at == MIDDLE || beats > 0, "{beats} heartbeats");
     }
 }
 
