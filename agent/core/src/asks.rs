@@ -103,6 +103,11 @@ impl Asks {
         self.hurry = hurry;
     }
 
+    /// When the call under way was sent, where one is.
+    pub(crate) fn under_way_since(&self, ask: &Ask) -> Option<Instant> {
+        self.standing.get(ask)?.under_way
+    }
+
     pub(crate) fn is_under_way(&self, ask: &Ask) -> bool {
         self.standing.get(ask).is_some_and(|standing| standing.under_way.is_some())
     }

@@ -69,6 +69,12 @@ impl Groups {
         own().any(|state| !state.is_registered()) && !own().any(TargetState::is_registered)
     }
 
+    /// Whether any group has this instance registered, as last seen.
+    pub(crate) fn is_registered(&self) -> bool {
+        let seen = self.seen.values().filter_map(|seen| seen.observed.as_ref());
+        seen.flat_map(|(_, seen)| seen.own.values()).any(TargetState::is_registered)
+    }
+
     /// Groups that have no other target, so that requests find nobody while this instance is out.
     pub(crate) fn left_empty(&self) -> impl Iterator<Item = &TargetGroupArn> {
         self.seen.iter().filter(|(_, seen)| seen.alone).map(|(group, _)| group)

@@ -185,6 +185,7 @@ impl Core {
     /// Others drain every registration of this instance, nothing of it was taken out here, and no deployment explains
     /// it. Nothing is known of the end then; where the settings say so, that is notice enough.
     pub(crate) fn notice_foreign_drain(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.suspect(now.at);
         self.drained_by_others = self.settings.on_foreign_drain != OnAdvice::Ignore && self.is_drained_by_others();
         if self.drained_by_others && self.settings.on_foreign_drain == OnAdvice::Drain {
             self.notice_seen(now, Notice { kind: NoticeKind::Elastigroup, time: None }, actions);

@@ -18,6 +18,8 @@ const UNWELL: Duration = Duration::from_secs(60);
 const REGISTERS_WITHIN: Duration = Duration::from_secs(20);
 /// What Elastigroup took out is seen to be out within this time.
 const SHOWS_WITHIN: Duration = Duration::from_secs(30);
+/// A call that is under way for so long is not waited for any more.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 /// Calls that fail so often in a row are not waited for any more.
 const FAILURES: u32 = 3;
 
@@ -36,7 +38,10 @@ impl Core {
     /// Takes every registration of this instance out by standby, which knows no single ones: all must have been seen, and
     /// none be spared. `false`: that is not the way, or it does not work.
     pub(crate) fn enter_standby(&mut self, now: Instant, actions: &mut Vec<Action>) -> bool {
-        if self.settings.owner != Some(Owner::Elastigroup) || self.memory.leaving.is_some() || self.standby_fails() {
+        if self.settings.owner != Some(Owner::Elastigroup) || self.memory.leaving.is_some() {
+            return false;
+        }
+        if self.standby_fails(now) {
             return false;
         }
         if let Some(entered) = self.memory.elastigroup.standby.filter(|standby| standby.sure) {
@@ -66,7 +71,7 @@ impl Core {
     /// Whether Elastigroup is about to put back what is missing.
     pub(crate) fn standby_gives_back(&mut self, now: Instant) -> bool {
         match (self.memory.elastigroup.standby, self.watched.left_standby) {
-            (Some(_), _) => !self.standby_fails(),
+            (Some(_), _) => !self.standby_fails(now),
             (None, Some(left)) => {
                 let by = left.after(REGISTERS_WITHIN);
                 let in_time = now < by;
@@ -131,7 +136,14 @@ impl Core {
     }
 
     /// Whether Elastigroup does not do it, since traffic is wanted as it is: then this agent moves traffic itself.
-    fn standby_fails(&self) -> bool {
+    fn standby_fails(&mut self, now: Instant) -> bool {
+        if let Some(sent) = self.asks.under_way_since(&ASK) {
+            let late = sent.after(ANSWERS_WITHIN);
+            if now >= late {
+                return true;
+            }
+            self.asks.wake_no_later_than(late);
+        }
         self.asks.failure(&ASK).is_some_and(|(at, failure)| {
             *at >= self.wanted_since && (!failure.kind.is_transient() || self.asks.failures(&ASK) >= FAILURES)
         })

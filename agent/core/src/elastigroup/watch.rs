@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::{AGAIN, Declared, Life, Load, Order, Reply};
 use crate::core::Core;
 use crate::leaving::deadline;
+use crate::lifecycle::LifecycleEvent;
+use crate::memory::Lease;
 use crate::notice::{Notice, NoticeKind};
 use crate::time::{Instant, Now, WallTime, millis};
 use crate::wire::{Action, Failure};
@@ -14,8 +16,8 @@ use crate::wire::{Action, Failure};
 const FIRST_PERIOD: Duration = Duration::from_secs(300);
 const SHORTEST_PERIOD: Duration = Duration::from_secs(30);
 const LONGEST_PERIOD: Duration = Duration::from_secs(1800);
-/// While a deployment is open a drain by others cannot be told from our own.
-const WHILE_DEPLOYING: Duration = Duration::from_secs(30);
+/// Before a deployment returns to traffic: a drain by others could not be told from our own meanwhile.
+const BEFORE_RETURNING: Duration = Duration::from_secs(30);
 /// Right after every registration was seen to drain and nobody here asked for it, for so long.
 const SUSPICIOUS: Duration = Duration::from_secs(180);
 const WHILE_SUSPICIOUS: Duration = Duration::from_secs(5);
@@ -38,6 +40,8 @@ pub(crate) struct Watched {
     next: Option<Instant>,
     looked: Option<Instant>,
     suspicious_since: Option<Instant>,
+    /// Some group had this instance registered when it was last known to be in none.
+    was_registered: bool,
 }
 
 impl Default for Watched {
@@ -52,6 +56,7 @@ impl Default for Watched {
             next: None,
             looked: None,
             suspicious_since: None,
+            was_registered: false,
         }
     }
 }
@@ -74,7 +79,6 @@ impl Core {
         if self.memory.leaving.is_some() {
             return;
         }
-        self.suspect(now);
         let next = match self.watched.next {
             Some(next) => next,
             None => {
@@ -95,19 +99,25 @@ impl Core {
 
     fn urgency(&self, now: Instant) -> Option<Duration> {
         let suspicious = self.watched.suspicious_since.is_some_and(|since| now < since.after(SUSPICIOUS));
-        match (suspicious, self.memory.leases.is_empty()) {
+        let returns = |lease: &Lease| lease.last_event == LifecycleEvent::ValidateService;
+        match (suspicious, self.memory.leases.values().any(returns)) {
             (true, _) => Some(WHILE_SUSPICIOUS),
-            (false, false) => Some(WHILE_DEPLOYING.max(self.watched.period / 4)),
-            (false, true) => None,
+            (false, true) => Some(BEFORE_RETURNING),
+            (false, false) => None,
         }
     }
 
-    fn suspect(&mut self, now: Instant) {
-        let drains = self.is_drained_by_others();
-        match (drains, self.watched.suspicious_since) {
-            (true, None) => self.watched.suspicious_since = Some(now),
-            (false, Some(_)) => self.watched.suspicious_since = None,
-            (true, Some(_)) | (false, None) => {}
+    /// Every registration drains or is gone, and nobody here asked for that: it is worth a look at once. Called with each
+    /// observation, before anything is given back.
+    pub(crate) fn suspect(&mut self, now: Instant) {
+        let registered = self.groups.is_registered();
+        let moved_here = !self.wanted.is_in() || !self.memory.leases.is_empty() || self.memory.is_out();
+        let vanished = self.watched.was_registered && !registered && !moved_here;
+        self.watched.was_registered = registered || (self.watched.was_registered && !moved_here);
+        if vanished || self.is_drained_by_others() {
+            self.watched.suspicious_since.get_or_insert(now);
+        } else if self.watched.suspicious_since.is_some_and(|since| now >= since.after(SUSPICIOUS)) {
+            self.watched.suspicious_since = None;
         }
     }
 

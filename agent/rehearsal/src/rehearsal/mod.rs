@@ -49,6 +49,9 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 /// After a failure nothing may change for this long: longer than an agent waits before it asks CodeDeploy.
 const CALM_AFTER_FAILURE: Duration = Duration::from_secs(6);
 
+/// An application that died in standby has a minute to get well before standby ends.
+const CALM_IN_STANDBY: Duration = Duration::from_secs(75);
+
 /// So many lost requests are told one by one.
 const LOSSES_TOLD: u64 = 5;
 
@@ -405,7 +408,12 @@ async fn deploy_again(options: &Options, company: &Arc<Company>, seats: Vec<Seat
 
 /// Waits until every instance is where it belongs and stays there; `None` when that did not come in time.
 async fn settle(company: &Company, failed: bool) -> Option<Duration> {
-    let calm = if failed { CALM_AFTER_FAILURE } else { Duration::from_millis(500) };
+    let by_standby = company.world.elastigroup_plan.as_ref().is_some_and(|plan| plan.moves_traffic);
+    let calm = match (failed, by_standby) {
+        (true, true) => CALM_IN_STANDBY,
+        (true, false) => CALM_AFTER_FAILURE,
+        (false, _) => Duration::from_millis(500),
+    };
     let started = Instant::now();
     let mut since = None;
     while started.elapsed() < SETTLED_WITHIN {

@@ -13,10 +13,15 @@ pub(super) fn protections(evidence: &Evidence<'_>) -> Seen {
     let Some(report) = evidence.world.group_report() else {
         return (Judgement::NotApplicable, "no Elastigroup in this world".to_owned());
     };
-    if let Some(stranded) = report.stranded.first() {
-        return (Judgement::Broken, stranded.clone());
-    }
     let answers = fault(evidence).is_none();
+    match report.stranded.first() {
+        // The agent goes on to try: a world whose API works again at last is played elsewhere.
+        Some(stranded) if !answers => {
+            return (Judgement::NotApplicable, format!("{stranded}, and the API is still in trouble"));
+        }
+        Some(stranded) => return (Judgement::Broken, stranded.clone()),
+        None => {}
+    }
     if let (Some(lasting), true) = (report.lasting.first(), answers) {
         return (Judgement::Broken, format!("{lasting}, though nothing is being deployed any more"));
     }
