@@ -15,17 +15,17 @@ mod checker;
 mod choice;
 #[path = "model/deployment.rs"]
 mod deployment;
+#[path = "model/elastigroup.rs"]
+mod elastigroup;
 #[path = "model/fingerprint.rs"]
 mod fingerprint;
 #[path = "worlds/invariant.rs"]
-#[allow(dead_code, reason = "the seeded worlds use the rest")]
 mod invariant;
 #[path = "model/laws.rs"]
 mod laws;
 #[path = "model/outside.rs"]
 mod outside;
 #[path = "worlds/sabotage.rs"]
-#[allow(dead_code, reason = "the seeded worlds use the rest")]
 mod sabotage;
 #[path = "model/scene.rs"]
 mod scene;
@@ -53,6 +53,7 @@ fn check(scenes: &[Scene], troubles: u8) {
 #[test]
 fn every_trouble_in_every_position_of_a_deployment() {
     check(&[Scene::one_deployment(), Scene::refusing(), Scene::last_healthy(), Scene::two_groups()], 1);
+    check(&[Scene::protected(), Scene::by_standby()], 1);
 }
 
 #[test]
@@ -88,6 +89,7 @@ fn every_planted_fault_is_found() {
         (Sabotage::MovesForCodeDeploy, Invariant::OneOwner),
         (Sabotage::AnswersTwice, Invariant::OneAnswerInTime),
         (Sabotage::NeverAnswers, Invariant::OneAnswerInTime),
+        (Sabotage::LocksForGood, Invariant::ProtectionsEnd),
         (Sabotage::ActsWhenTheTimeIsOver, Invariant::WithinTheDeadline),
         (Sabotage::TakesTheLastHealthyOut, Invariant::LastHealthySpared),
         (Sabotage::AnswersBeforeAllHasDrained, Invariant::DrainedBeforeDone),
@@ -96,9 +98,9 @@ fn every_planted_fault_is_found() {
         (Sabotage::Oversleeps, Invariant::Lives),
     ];
     for (sabotage, invariant) in table {
-        let found = Scene::all()
-            .iter()
-            .find_map(|scene| (0..=1).find_map(|troubles| explore(scene, troubles, Some(sabotage)).broken));
+        let scenes = Scene::all();
+        let mut worlds = (0..=1).flat_map(|troubles| scenes.iter().map(move |scene| (scene, troubles)));
+        let found = worlds.find_map(|(scene, troubles)| explore(scene, troubles, Some(sabotage)).broken);
         let found = found.unwrap_or_else(|| panic!("{sabotage:?} was not found"));
         assert_eq!(found.law.invariant, invariant, "{sabotage:?} was found as: {found}");
     }

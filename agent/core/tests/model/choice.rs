@@ -3,6 +3,7 @@
 use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::wire::{Action, FailureKind};
 
+use crate::elastigroup::is_standby;
 use crate::world::{Happening, World};
 
 /// What happens next.
@@ -78,7 +79,9 @@ impl World {
                 Trouble::Late,
             ]);
             match action {
-                Action::Deregister { .. } | Action::Register { .. } => {
+                change
+                    if matches!(change, Action::Deregister { .. } | Action::Register { .. }) || is_standby(change) =>
+                {
                     troubles.extend([Trouble::LosesAnswer { later: false }, Trouble::LosesAnswer { later: true }]);
                 }
                 Action::ObserveGroup { group } if self.may_be_stale(group) => troubles.push(Trouble::Stale),

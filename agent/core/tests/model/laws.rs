@@ -32,7 +32,7 @@ impl World {
         for (id, lease) in &memory.leases {
             let n: usize = id.as_str().trim_start_matches("d-").parse().unwrap();
             let owner = self.deployments[n].owner;
-            let right = lease.owner == owner && (owner == Owner::Pitcrew || !lease.holds_traffic);
+            let right = lease.owner == owner && (owner.is_here() || !lease.holds_traffic);
             self.hold(Invariant::OneOwner, right, || format!("{id} belongs to {owner:?}, not as {lease:?}"))?;
         }
         Ok(())
@@ -76,7 +76,7 @@ impl World {
                 match caller {
                     Some(Caller { hook: Some((n, E::ApplicationStop | E::BeforeInstall)), .. })
                         if answer.verdict == Verdict::Done
-                            && self.deployments[n].owner == Owner::Pitcrew
+                            && self.deployments[n].owner != Owner::CodeDeploy
                             && memory.leaving.is_none() =>
                     {
                         self.check_drained()
@@ -84,6 +84,7 @@ impl World {
                     Some(_) | None => Ok(()),
                 }
             }
+            Action::Elastigroup(order) => self.check_order(order),
             Action::LearnOwner { .. }
             | Action::LearnDeployment { .. }
             | Action::AskReplacement
@@ -91,7 +92,6 @@ impl World {
             | Action::ObserveGroup { .. }
             | Action::CountConnections { .. }
             | Action::Progress { .. }
-            | Action::Elastigroup(_)
             | Action::Announce { .. } => Ok(()),
         }
     }
@@ -135,6 +135,7 @@ impl World {
         let stays_out = memory.leaving.is_some() || memory.hold.is_some();
         // Where nothing mends the application, it belongs nowhere.
         let may_wait = stays_out || !self.app_is_up();
+        self.check_protections(stays_out)?;
         let given_back = may_wait || memory.taken_out.is_empty();
         self.hold(Invariant::NothingStranded, given_back, || format!("not given back: {:?}", memory.taken_out))?;
         for (n, group) in self.groups.iter().enumerate() {

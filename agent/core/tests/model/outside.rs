@@ -21,8 +21,7 @@ impl World {
                     self.hook_answered(deployment, event, answer.verdict);
                 }
             }
-            // No token here: Elastigroup is not spoken to.
-            Action::Progress { .. } | Action::Announce { .. } | Action::Elastigroup(_) => {}
+            Action::Progress { .. } | Action::Announce { .. } => {}
             Action::LearnOwner { .. }
             | Action::LearnDeployment { .. }
             | Action::AskReplacement
@@ -33,6 +32,7 @@ impl World {
             | Action::CountConnections { .. }
             | Action::RunDrainScripts { .. }
             | Action::RemoveTags
+            | Action::Elastigroup(_)
             | Action::Release { .. } => {
                 self.at(self.t + TICK, Happening::Arrives { action, answered: true });
             }
@@ -83,9 +83,11 @@ impl World {
             Action::RunDrainScripts { .. } => Event::DrainScriptsEnded { answer: Ok(()) },
             Action::RemoveTags => Event::TagsRemoved { answer: Ok(()) },
             Action::Release { .. } => Event::Released { answer: Ok(()) },
-            Action::Reply { .. } | Action::Progress { .. } | Action::Announce { .. } | Action::Elastigroup(_) => {
-                return None;
+            Action::Elastigroup(order) => {
+                let answer = Ok(self.elastigroup(&order, by));
+                Event::ElastigroupReplied { order, answer }
             }
+            Action::Reply { .. } | Action::Progress { .. } | Action::Announce { .. } => return None,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pitcrew_core::elastigroup::{self, Process, ReadyAfter};
 use pitcrew_core::settings::{OnNotice, Settings, Thresholds};
 use pitcrew_core::wire::Owner;
 
@@ -37,11 +38,13 @@ impl Scene {
     pub(crate) fn all() -> Vec<Self> {
         vec![
             Self::one_deployment(),
-            Self::two_deployments(),
-            Self::both_owners(),
             Self::refusing(),
             Self::last_healthy(),
             Self::two_groups(),
+            Self::protected(),
+            Self::by_standby(),
+            Self::both_owners(),
+            Self::two_deployments(),
         ]
     }
 
@@ -68,6 +71,19 @@ impl Scene {
     /// A group with another target, which may be ill.
     pub(crate) fn last_healthy() -> Self {
         Self { name: "the last healthy target", peers: 1, ..Self::one_deployment() }
+    }
+
+    /// Elastigroup is told of the deployment.
+    pub(crate) fn protected() -> Self {
+        let told = elastigroup::Settings { suspend: [Process::AutoHealing].into(), ready: ReadyAfter::Deployment };
+        let settings = Settings { elastigroup: Some(told), ..settings() };
+        Self { name: "protected from Elastigroup", settings, ..Self::one_deployment() }
+    }
+
+    /// Traffic is moved by Elastigroup's standby.
+    pub(crate) fn by_standby() -> Self {
+        let settings = Settings { owner: Some(Owner::Elastigroup), ..Self::protected().settings };
+        Self { name: "moved by standby", owners: vec![Owner::Elastigroup], settings, ..Self::one_deployment() }
     }
 
     pub(crate) fn two_groups() -> Self {

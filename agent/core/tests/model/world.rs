@@ -15,6 +15,7 @@ use pitcrew_core::wire::{Action, Event, Observation, OperatorRequest};
 use crate::balancer::{By, Group};
 use crate::choice::{Choice, Trouble};
 use crate::deployment::Deployment;
+use crate::elastigroup::{Spot, is_standby};
 use crate::invariant::{Broken, Invariant};
 use crate::sabotage::{Mind, Sabotage};
 use crate::scene::Scene;
@@ -83,6 +84,7 @@ pub(crate) struct World {
     /// What the core was last shown.
     pub(crate) seen: BTreeMap<usize, Observation>,
     pub(crate) standing: Vec<Notice>,
+    pub(crate) spot: Spot,
     crash: Option<(bool, usize)>,
 }
 
@@ -93,7 +95,8 @@ impl fmt::Debug for World {
             Some(mind) => write!(f, "{mind:?}")?,
             None => write!(f, "{:?}", self.memory)?,
         }
-        let outside = (&self.queue, &self.groups, &self.app, &self.deployments, &self.calls, &self.standing);
+        let outside =
+            (&self.queue, &self.groups, &self.app, &self.deployments, &self.calls, &self.standing, &self.spot);
         write!(f, "{}{outside:?}", self.troubles)
     }
 }
@@ -116,6 +119,7 @@ impl World {
             calls: BTreeMap::new(),
             seen: BTreeMap::new(),
             standing: Vec::new(),
+            spot: Spot::default(),
             crash: None,
         };
         world.at(0, Happening::Start);
@@ -403,7 +407,9 @@ impl World {
     /// Everything is where it belongs, and nothing but the idle looks of the agent goes on.
     pub(crate) fn is_at_rest(&self) -> bool {
         let quiet = self.queue.iter().all(|(_, happening)| match happening {
-            Happening::Arrives { action, .. } => !matches!(action, Action::Register { .. } | Action::Deregister { .. }),
+            Happening::Arrives { action, .. } => {
+                !matches!(action, Action::Register { .. } | Action::Deregister { .. }) && !is_standby(action)
+            }
             Happening::Start
             | Happening::NextHook(_)
             | Happening::ApplicationUp

@@ -64,7 +64,7 @@ impl Host {
 
     /// `pitcrew out`, for as long as it tells anything; says whether it was taken down before the agent died.
     pub(crate) fn out(&self) -> bool {
-        let mut command = pitcrew(&["out", "--wait=1s", "--wait-for-agent=0s", &self.place.option()]);
+        let mut command = pitcrew(&["out", "--wait=1s", "--wait-for-agent=2s", &self.place.option()]);
         let (_, stdout, stderr) = outcome(&mut command);
         let said = format!("{stdout}{stderr}");
         ["looking for target groups", "still stands", "not there yet"].iter().any(|sentence| said.contains(sentence))
