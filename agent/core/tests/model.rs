@@ -26,6 +26,7 @@ mod laws;
 #[path = "model/outside.rs"]
 mod outside;
 #[path = "worlds/sabotage.rs"]
+#[allow(dead_code, reason = "the seeded worlds use the rest")]
 mod sabotage;
 #[path = "model/scene.rs"]
 mod scene;
