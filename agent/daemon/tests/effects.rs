@@ -467,9 +467,6 @@ async fn state(
 #[tokio::test(start_paused = true)]
 async fn how_a_deployment_stands_here_is_what_counts() {
     let table = [
-        ("Pending", DeploymentState::Running),
-        ("InProgress", DeploymentState::Running),
-        ("Ready", DeploymentState::Running),
         ("Succeeded", DeploymentState::Succeeded),
         ("Failed", DeploymentState::Failed),
         ("Skipped", DeploymentState::Failed),
@@ -477,6 +474,21 @@ async fn how_a_deployment_stands_here_is_what_counts() {
     for (status, expected) in table {
         let found = state(move || target_status(status), || panic!("{} needs no second question", "it")).await;
         assert_eq!(found, Ok(expected), "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_under_way_here_for_ever_has_failed_where_it_was_stopped() {
+    for here in ["Pending", "InProgress", "Ready"] {
+        for (whole, expected) in [
+            ("InProgress", DeploymentState::Running),
+            ("Succeeded", DeploymentState::Running),
+            ("Stopped", DeploymentState::Failed),
+            ("Failed", DeploymentState::Failed),
+        ] {
+            let found = state(move || target_status(here), move || deployment_status(whole)).await;
+            assert_eq!(found, Ok(expected), "{here} here, {whole} as a whole");
+        }
     }
 }
 

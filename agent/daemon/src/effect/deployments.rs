@@ -85,7 +85,7 @@ impl Deployments {
         Ok(latest)
     }
 
-    /// How the deployment stands on this instance, from `GetDeploymentTarget`; where that knows nothing of the instance,
+    /// How the deployment stands on this instance, from `GetDeploymentTarget`; where that knows nothing of its end,
     /// how the deployment stands as a whole, from `GetDeployment`. One that CodeDeploy does not know at all has failed.
     pub async fn state(&self, deployment: &DeploymentId) -> Result<DeploymentState, Failure> {
         let here = match self.on_this_instance(deployment).await {

@@ -20,8 +20,9 @@ fn host() -> Host {
     host
 }
 
-/// A hook with nothing to wait for, of deployment `number`; returns the end. A user may have only so many calls open at
-/// once: whoever is told so calls again, as `pitcrew hook` does.
+/// A hook with nothing to wait for, of deployment `number` to a group of its own: a newer one of the same group would
+/// supersede it. Returns the end. A user may have only so many calls open at once: whoever is told so calls again, as
+/// `pitcrew hook` does.
 fn hook(host: &Host, number: usize) -> String {
     loop {
         let end = call(host, number);
@@ -46,7 +47,7 @@ fn call(host: &Host, number: usize) -> String {
 fn ask(stream: &mut UnixStream, number: usize) {
     writeln!(
         stream,
-        r#"{{"v":1,"hook":{{"event":"AfterInstall","deployment":"d-{number}","application":"web","group":"prod"}}}}"#
+        r#"{{"v":1,"hook":{{"event":"AfterInstall","deployment":"d-{number}","application":"web","group":"prod-{number}"}}}}"#
     )
     .unwrap();
 }
