@@ -4,11 +4,9 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_sdk_autoscaling::Client;
 use pitcrew_core::ids::InstanceId;
 use pitcrew_core::view::{State, View};
 use pitcrew_core::wire::Failure;
@@ -16,23 +14,21 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::failure::Asked;
+use super::auto_scaling::AutoScaling;
 
 /// After a call that failed.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// One who tells.
 pub struct GroupHealth {
-    config: SdkConfig,
-    instance: InstanceId,
+    group: AutoScaling,
     unwell_for: Duration,
-    client: OnceLock<Client>,
 }
 
 impl GroupHealth {
     /// Tells of `instance` once it has been unwell for so long.
     pub fn new(config: SdkConfig, instance: InstanceId, unwell_for: Duration) -> Self {
-        Self { config, instance, unwell_for, client: OnceLock::new() }
+        Self { group: AutoScaling::new(config, instance), unwell_for }
     }
 
     /// Tells whenever the time has come; and that all is well again, after it was told otherwise.
@@ -81,20 +77,12 @@ impl GroupHealth {
     /// Tells once. Fails with `Denied` where the role lacks `autoscaling:SetInstanceHealth`, and with `Invalid` where the
     /// instance is in no group.
     pub async fn tell(&self, healthy: bool) -> Result<(), Failure> {
-        let object = format!("instance `{}`", self.instance);
-        let asked = Asked { permission: "autoscaling:SetInstanceHealth", object: &object, resource: "*" };
-        let client = self.client.get_or_init(|| Client::new(&self.config));
-        let call = client
-            .set_instance_health()
-            .instance_id(self.instance.as_str())
-            .health_status(if healthy { "Healthy" } else { "Unhealthy" })
-            .should_respect_grace_period(true);
-        call.send().await.map(drop).map_err(|error| asked.explain(&error))
+        self.group.set_health(healthy, false).await
     }
 }
 
 impl fmt::Debug for GroupHealth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GroupHealth({})", self.instance)
+        write!(f, "GroupHealth({})", self.group.instance)
     }
 }

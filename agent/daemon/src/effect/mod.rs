@@ -2,6 +2,7 @@
 //! retries: the core does both.
 
 pub mod announce;
+mod auto_scaling;
 pub mod aws;
 pub mod balancer;
 pub mod cloudwatch;
