@@ -155,8 +155,8 @@ pub enum Event {
     },
 }
 
-/// Something to do outside. Imperative; every one but `Reply`, `Progress` and `Announce` is answered by exactly one
-/// [`Event`].
+/// Something to do outside. Imperative; every one but `Reply`, `Promise`, `Progress` and `Announce` is answered by exactly
+/// one [`Event`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Ask CodeDeploy who moves traffic for a deployment group.
@@ -203,6 +203,16 @@ pub enum Action {
         call: CallId,
         /// With what.
         answer: Answer,
+    },
+    /// Tell a waiting caller how its call will end, before it does. The answer comes when the caller may go on; this
+    /// stands where the agent can no longer give one.
+    Promise {
+        /// Which call.
+        call: CallId,
+        /// With what it will end, unless the notice behind it is withdrawn.
+        answer: Answer,
+        /// It ends after so long, at the latest.
+        within: Duration,
     },
     /// Tell a waiting caller how things go.
     Progress {

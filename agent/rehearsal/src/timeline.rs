@@ -175,6 +175,9 @@ pub struct ScriptEnd {
     pub timeout: Duration,
     /// The last line that it printed.
     pub said: String,
+    /// When, from its start, it said how its hook would end on an instance that leaves.
+    #[serde(serialize_with = "crate::world::optional_seconds", skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Duration>,
 }
 
 /// Shows an entry as soon as it happens.

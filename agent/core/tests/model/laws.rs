@@ -84,6 +84,11 @@ impl World {
                     Some(_) | None => Ok(()),
                 }
             }
+            Action::Promise { call, within, .. } => {
+                let caller = self.calls.get(call).copied();
+                let in_time = caller.is_some_and(|caller| self.t + millis(*within) <= caller.until.0);
+                self.hold(Invariant::OneAnswerInTime, in_time, || format!("{action:?} for {caller:?}"))
+            }
             Action::Elastigroup(order) => self.check_order(order),
             Action::LearnOwner { .. }
             | Action::LearnDeployment { .. }

@@ -21,7 +21,7 @@ impl World {
                     self.hook_answered(deployment, event, answer.verdict);
                 }
             }
-            Action::Progress { .. } | Action::Announce { .. } => {}
+            Action::Promise { .. } | Action::Progress { .. } | Action::Announce { .. } => {}
             Action::LearnOwner { .. }
             | Action::LearnDeployment { .. }
             | Action::AskReplacement
@@ -87,7 +87,9 @@ impl World {
                 let answer = Ok(self.elastigroup(&order, by));
                 Event::ElastigroupReplied { order, answer }
             }
-            Action::Reply { .. } | Action::Progress { .. } | Action::Announce { .. } => return None,
+            Action::Reply { .. } | Action::Promise { .. } | Action::Progress { .. } | Action::Announce { .. } => {
+                return None;
+            }
         })
     }
 
@@ -135,7 +137,9 @@ pub(crate) fn failed(action: Action, kind: FailureKind) -> Event {
         Action::RemoveTags => Event::TagsRemoved { answer: Err(failure) },
         Action::Release { .. } => Event::Released { answer: Err(failure) },
         Action::Elastigroup(order) => Event::ElastigroupReplied { order, answer: Err(failure) },
-        Action::Reply { .. } | Action::Progress { .. } | Action::Announce { .. } => Event::TimerElapsed,
+        Action::Reply { .. } | Action::Promise { .. } | Action::Progress { .. } | Action::Announce { .. } => {
+            Event::TimerElapsed
+        }
     }
 }
 

@@ -175,10 +175,18 @@ fn the_hook_before_the_stop_waits_for_the_drain_and_no_longer_than_its_share() {
             stage.connections.insert(8080, open);
             let call = stage.hook("d-1", event);
             stage.notice(NoticeKind::SpotTerminate, Some(secs(budget)));
+            let noticed = stage.now().at.0;
             let (took, answer) = stage.wait(call);
             assert_done(&answer);
             assert_says(&answer.sentence, "leaving: not returned to traffic");
             assert!(expected.contains(&took.as_secs()), "{before_stop:?} {event}, {budget} s: {took:?}");
+            match stage.promise(call) {
+                Some((at, promised, within)) => {
+                    assert_eq!((*at, promised.verdict), (noticed, Verdict::Done), "told at once how it will end");
+                    assert!(took <= *within, "{event} ended after {took:?}, promised within {within:?}");
+                }
+                None => assert!(took.is_zero(), "{event} waited {took:?} and was told nothing"),
+            }
         }
     }
 }

@@ -86,6 +86,7 @@ pub(crate) struct Stage {
     numbers: u64,
     next_probe: u64,
     replies: BTreeMap<CallId, (u64, Answer)>,
+    promises: BTreeMap<CallId, (u64, Answer, Duration)>,
     said: BTreeMap<CallId, Vec<String>>,
     troubles: BTreeMap<Api, (u32, Trouble)>,
     pub(crate) groups: BTreeMap<TargetGroupArn, Group>,
@@ -128,6 +129,7 @@ impl Stage {
             numbers: 0,
             next_probe: 0,
             replies: BTreeMap::new(),
+            promises: BTreeMap::new(),
             said: BTreeMap::new(),
             troubles: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -312,6 +314,11 @@ impl Stage {
         self.replies.get(&call).map(|(_, answer)| answer)
     }
 
+    /// When a call was told how it would end, how, and within what time.
+    pub(crate) fn promise(&self, call: CallId) -> Option<&(u64, Answer, Duration)> {
+        self.promises.get(&call)
+    }
+
     pub(crate) fn said(&self, call: CallId) -> &[String] {
         self.said.get(&call).map(Vec::as_slice).unwrap_or_default()
     }
@@ -400,6 +407,10 @@ impl Stage {
         match action {
             Action::Reply { call, answer } => {
                 assert!(self.replies.insert(call, (self.now, answer)).is_none(), "two answers to {call:?}");
+            }
+            Action::Promise { call, answer, within } => {
+                assert!(!self.replies.contains_key(&call), "a promise after the answer to {call:?}");
+                assert!(self.promises.insert(call, (self.now, answer, within)).is_none(), "two promises to {call:?}");
             }
             Action::Progress { call, sentence } => self.said.entry(call).or_default().push(sentence),
             Action::CountConnections { ports } => {

@@ -98,6 +98,11 @@ impl World<'_> {
                     Some(_) | None => Ok(()),
                 }
             }
+            Action::Promise { call, within, .. } => {
+                let caller = self.calls.get(call).copied();
+                let in_time = caller.is_some_and(|caller| self.t + millis(*within) <= caller.deadline);
+                self.hold(Invariant::OneAnswerInTime, in_time, || format!("{action:?} for {caller:?}"))
+            }
             Action::LearnOwner { .. }
             | Action::LearnDeployment { .. }
             | Action::DiscoverGroups

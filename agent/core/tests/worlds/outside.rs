@@ -26,7 +26,7 @@ impl World<'_> {
                 }
                 return Ok(());
             }
-            Action::Progress { .. } | Action::Announce { .. } => return Ok(()),
+            Action::Promise { .. } | Action::Progress { .. } | Action::Announce { .. } => return Ok(()),
             Action::CountConnections { ports } => {
                 let counts = ports.iter().map(|port| (*port, self.count(*port)));
                 let counts = if self.scenario.countable { counts.collect() } else { BTreeMap::new() };
@@ -122,6 +122,7 @@ impl World<'_> {
             }
             Action::CountConnections { .. }
             | Action::Reply { .. }
+            | Action::Promise { .. }
             | Action::Progress { .. }
             | Action::Announce { .. } => return,
         };
@@ -184,8 +185,10 @@ fn failed(action: Action, failure: Failure) -> Event {
         Action::RemoveTags => Event::TagsRemoved { answer: Err(failure) },
         Action::Release { .. } => Event::Released { answer: Err(failure) },
         Action::Elastigroup(order) => Event::ElastigroupReplied { order, answer: Err(failure) },
-        Action::CountConnections { .. } | Action::Reply { .. } | Action::Progress { .. } | Action::Announce { .. } => {
-            Event::TimerElapsed
-        }
+        Action::CountConnections { .. }
+        | Action::Reply { .. }
+        | Action::Promise { .. }
+        | Action::Progress { .. }
+        | Action::Announce { .. } => Event::TimerElapsed,
     }
 }

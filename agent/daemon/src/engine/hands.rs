@@ -98,7 +98,9 @@ impl Hands {
             Action::AskReplacement => {
                 async move { Event::ReplacementAsked { answer: hands.replace.ask().await } }.boxed()
             }
-            Action::Announce { .. } | Action::Reply { .. } | Action::Progress { .. } => return None,
+            Action::Announce { .. } | Action::Reply { .. } | Action::Promise { .. } | Action::Progress { .. } => {
+                return None;
+            }
         };
         Some(once(outcome).boxed())
     }

@@ -1,6 +1,7 @@
 //! What the engine logs: each turn once, as an event with fields.
 
 use pitcrew_core::elastigroup::Order;
+use pitcrew_core::time::Spoken;
 use pitcrew_core::view::View;
 use pitcrew_core::wire::{Action, Event, Failure, Moment};
 use tracing::{debug, info, warn};
@@ -74,6 +75,9 @@ impl Log {
             Action::Reply { call, answer } => {
                 warn!(call = call.0, verdict = ?answer.verdict, "{}", answer.sentence);
                 self.answered.clone_from(&answer.sentence);
+            }
+            Action::Promise { call, answer, within } => {
+                info!(call = call.0, verdict = ?answer.verdict, "{}, {} at most", answer.sentence, Spoken(*within));
             }
             Action::Announce { moment: Moment::LeftBadly, sentence, .. } => warn!(name: "left_badly", "{sentence}"),
             Action::Announce { moment: moment @ (Moment::Noticed | Moment::Left), sentence, .. } => {

@@ -292,6 +292,7 @@ impl Engine {
             | Action::Register { .. }
             | Action::CountConnections { .. }
             | Action::Reply { .. }
+            | Action::Promise { .. }
             | Action::Progress { .. }
             | Action::AskReplacement
             | Action::RunDrainScripts { .. }
@@ -317,6 +318,11 @@ impl Engine {
         self.chronicle.action(self.clock.now(), &action);
         match action {
             Action::Reply { call, answer } => self.reply(call, answer),
+            Action::Promise { call, answer, within } => {
+                if let Some(caller) = self.callers.get(&call) {
+                    caller.promise(answer, within);
+                }
+            }
             Action::Progress { call, sentence } => {
                 if let Some(caller) = self.callers.get(&call) {
                     caller.progress(sentence);

@@ -111,12 +111,14 @@ where
     tokio::pin!(cancelled);
     let mut agent_by = Instant::now() + waiting.for_agent;
     let mut promise = None;
+    let mut settled = None;
     let mut pause = Duration::from_millis(50);
     loop {
         let mut attempt = Attempt {
             request: &request,
             agent_by,
             promise,
+            settled,
             cancelled: cancelled.as_mut(),
             for_undo: waiting.for_undo,
             accepted: false,
@@ -128,15 +130,20 @@ where
         };
         let accepted = attempt.accepted;
         promise = attempt.promise;
+        settled = attempt.settled;
         if accepted {
             progress("the agent went away before it answered; waiting to call it again");
             agent_by = Instant::now() + waiting.for_agent;
             pause = Duration::from_millis(50);
         }
+        let give_up = settled.as_ref().map_or(agent_by, |settled| settled.by);
         tokio::select! {
             biased;
             () = cancelled.as_mut() => return Err(CallError::Cancelled { told: false }),
-            () = sleep_until(agent_by) => return Err(lost.into_error()),
+            () = sleep_until(give_up) => return match settled {
+                Some(settled) => Ok(End::Answer(settled.answer)),
+                None => Err(lost.into_error()),
+            },
             () = sleep(pause) => pause = (pause * 2).min(Duration::from_millis(500)),
         }
         if let Some(Promise { by, patience }) = promise {
@@ -155,6 +162,12 @@ where
 struct Promise {
     by: Instant,
     patience: Duration,
+}
+
+/// How the call ends at the latest `by`, with or without an agent.
+struct Settled {
+    answer: Answer,
+    by: Instant,
 }
 
 /// Why a connection did not lead to an end.
@@ -185,6 +198,7 @@ struct Attempt<'a, X> {
     request: &'a Request,
     agent_by: Instant,
     promise: Option<Promise>,
+    settled: Option<Settled>,
     cancelled: Pin<&'a mut X>,
     for_undo: Duration,
     accepted: bool,
@@ -197,10 +211,11 @@ impl<X: Future<Output = ()>> Attempt<'_, X> {
         F: Future<Output = io::Result<S>>,
         S: AsyncRead + AsyncWrite,
     {
+        let give_up = self.give_up();
         let stream = tokio::select! {
             biased;
             () = self.cancelled.as_mut() => return Err(Trouble::Final(CallError::Cancelled { told: false })),
-            stream = timeout_at(self.agent_by, connect()) => match stream {
+            stream = timeout_at(give_up, connect()) => match stream {
                 Err(_) => return Err(Trouble::lost("it does not accept the connection")),
                 Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
                     return Err(Trouble::Final(CallError::NotAllowed(error)));
@@ -213,20 +228,26 @@ impl<X: Future<Output = ()>> Attempt<'_, X> {
         let mut lines = Lines::new(reader, REPLY_LIMIT);
         send(&mut writer, self.request).await;
         loop {
-            let give_up = match (self.accepted, self.promise) {
-                (true, Some(promise)) => promise.by + GRACE,
-                (true, None) | (false, _) => self.agent_by,
-            };
+            let give_up = self.give_up();
             let line = tokio::select! {
                 biased;
                 line = lines.next() => line,
                 () = self.cancelled.as_mut() => return self.undo(writer, lines, progress).await,
-                () = sleep_until(give_up) => return Err(self.silence()),
+                () = sleep_until(give_up) => return self.silence(),
             };
             match self.hear(line, progress)? {
                 Some(end) => return Ok(end),
                 None => continue,
             }
+        }
+    }
+
+    /// Until when this connection is worth waiting for.
+    fn give_up(&self) -> Instant {
+        match (&self.settled, self.promise) {
+            (Some(settled), _) => settled.by,
+            (None, Some(promise)) if self.accepted => promise.by + GRACE,
+            (None, Some(_) | None) => self.agent_by,
         }
     }
 
@@ -275,6 +296,13 @@ impl<X: Future<Output = ()>> Attempt<'_, X> {
                 progress(&sentence);
                 Ok(None)
             }
+            Ok(Reply::Promised(promised)) => {
+                progress(&promised.answer.sentence);
+                let by = Instant::now().checked_add(Duration::from_millis(promised.within_ms));
+                // As with the agent's own promise, the first stands.
+                self.settled = self.settled.take().or(by.map(|by| Settled { answer: promised.answer, by }));
+                Ok(None)
+            }
             Ok(Reply::Answer(answer)) => Ok(Some(End::Answer(answer))),
             Ok(Reply::Status(document)) => Ok(Some(End::Status(document))),
             Ok(Reply::Refused(refusal)) => match refusal.reason {
@@ -288,10 +316,11 @@ impl<X: Future<Output = ()>> Attempt<'_, X> {
         }
     }
 
-    fn silence(&self) -> Trouble {
-        match self.promise {
-            Some(promise) if self.accepted => Trouble::Final(CallError::Late(promise.patience)),
-            Some(_) | None => Trouble::lost("it does not take the call"),
+    fn silence(&mut self) -> Result<End, Trouble> {
+        match (self.settled.take(), self.promise) {
+            (Some(settled), _) => Ok(End::Answer(settled.answer)),
+            (None, Some(promise)) if self.accepted => Err(Trouble::Final(CallError::Late(promise.patience))),
+            (None, Some(_) | None) => Err(Trouble::lost("it does not take the call")),
         }
     }
 }

@@ -13,10 +13,12 @@
 //! ```
 //!
 //! `patience_ms` (how long the caller waits), `ttl_ms` and `within_ms` may be absent. The agent writes reply lines: first that it
-//! took the call and how long it may take, then any number of sentences, then exactly one end:
+//! took the call and how long it may take, then any number of sentences, then exactly one end. Where the end is settled
+//! but not yet due, it is promised first: the promise stands if the agent goes away before the end.
 //!
 //! ```json
 //! {"v":1,"accepted":{"patience_ms":900000}}
+//! {"v":1,"promised":{"answer":{"verdict":"done","sentence":"leaving: not returned to traffic"},"within_ms":30000}}
 //! {"v":1,"progress":"draining: 3 connections left"}
 //! {"v":1,"answer":{"verdict":"done","sentence":"out of traffic"}}
 //! ```
@@ -131,6 +133,8 @@ pub enum Reply {
         /// Within so many milliseconds.
         patience_ms: u64,
     },
+    /// How the call will end; the end itself is still to come.
+    Promised(Promised),
     /// How things go, in one sentence.
     Progress(String),
     /// The end of a call.
@@ -139,6 +143,15 @@ pub enum Reply {
     Status(Value),
     /// The end of what was not taken.
     Refused(Refusal),
+}
+
+/// How a call will end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promised {
+    /// What its end will say, whatever becomes of the agent.
+    pub answer: Answer,
+    /// It ends within so many milliseconds.
+    pub within_ms: u64,
 }
 
 /// What leaving would do: the document that answers `leave_plan`.

@@ -39,7 +39,10 @@ fn replies() -> impl Strategy<Value = Reply> {
     prop_oneof![
         any::<u64>().prop_map(|patience_ms| Reply::Accepted { patience_ms }),
         ".*".prop_map(Reply::Progress),
-        (verdict, ".*").prop_map(|(verdict, sentence)| Reply::Answer(Answer { verdict, sentence })),
+        (verdict.clone(), ".*").prop_map(|(verdict, sentence)| Reply::Answer(Answer { verdict, sentence })),
+        (verdict, ".*", any::<u64>()).prop_map(|(verdict, sentence, within_ms)| {
+            Reply::Promised(Promised { answer: Answer { verdict, sentence }, within_ms })
+        }),
         ".*".prop_map(|text| Reply::Status(json!({ "v": text, "nested": { "v": 2 } }))),
         (reason, ".*").prop_map(|(reason, sentence)| Reply::Refused(Refusal { reason, sentence })),
     ]
@@ -94,7 +97,7 @@ fn the_examples_of_the_documentation_are_understood() {
             (request, reply) => panic!("{line}: {request:?} {reply:?}"),
         }
     }
-    assert_eq!(understood, (7, 3));
+    assert_eq!(understood, (7, 4));
 }
 
 #[test]

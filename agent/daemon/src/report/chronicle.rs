@@ -131,6 +131,7 @@ impl Chronicle {
             | Action::Deregister { .. }
             | Action::Register { .. }
             | Action::CountConnections { .. }
+            | Action::Promise { .. }
             | Action::Progress { .. }
             | Action::AskReplacement
             | Action::RunDrainScripts { .. }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use pitcrew_rehearsal::bundle::{Step, read_script};
-use pitcrew_rehearsal::crew::{ScriptCode, ScriptJob, ScriptOutcome, last_characters};
+use pitcrew_rehearsal::crew::{ScriptCode, ScriptJob, ScriptOutcome};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::agent::{ROOT, Seated};
@@ -33,15 +33,15 @@ pub(super) async fn run(job: ScriptJob, seated: &Seated) -> ScriptOutcome {
         Ok(steps) => steps,
         Err(unplayable) => return broken(format!("{}: {unplayable}", job.location)),
     };
-    let mut output = String::new();
+    let output = &job.transcript;
     let mut exit = 0;
     for step in &steps {
         exit = match step {
-            Step::Hook => call(&job, seated, over, &mut output).await,
+            Step::Hook => call(&job, seated, over).await,
             Step::Systemctl(words) => {
                 let answer = timeout_at(over, job.services.systemctl(words)).await;
                 answer.map_or(CANNOT_RUN, |answer| {
-                    say(&mut output, &answer.says);
+                    output.hear_line(&answer.says);
                     i32::from(answer.exit)
                 })
             }
@@ -72,14 +72,15 @@ pub(super) async fn run(job: ScriptJob, seated: &Seated) -> ScriptOutcome {
         0 => ScriptCode::Success,
         _ => ScriptCode::ScriptFailed,
     };
-    ScriptOutcome { code, exit: Some(exit), output: last_characters(&output), took: began.elapsed() }
+    ScriptOutcome { code, exit: Some(exit), output: output.last_characters(), took: began.elapsed() }
 }
 
-async fn call(job: &ScriptJob, seated: &Seated, over: Instant, output: &mut String) -> i32 {
+async fn call(job: &ScriptJob, seated: &Seated, over: Instant) -> i32 {
+    let output = &job.transcript;
     let told: Hook = match hook::told_by(|variable| job.environment.get(variable).cloned()) {
         Ok(told) => told,
         Err(sentence) => {
-            say(output, &sentence);
+            output.hear_line(&sentence);
             return i32::from(crate::cli::exit::USAGE);
         }
     };
@@ -90,27 +91,20 @@ async fn call(job: &ScriptJob, seated: &Seated, over: Instant, output: &mut Stri
         }
     };
     let cancelled = sleep_until(over);
-    let mut progress = |sentence: &str| say(output, sentence);
+    let mut progress = |sentence: &str| output.hear_line(sentence);
     let end = client::call(connect, Request::Hook(told), Waiting::default(), cancelled, &mut progress).await;
     match end {
         Ok(End::Answer(answer)) => {
-            say(output, &answer.sentence);
+            output.hear_line(&answer.sentence);
             i32::from(answer.verdict.exit_status())
         }
         Ok(End::Status(_)) => {
-            say(output, "the agent answered a hook with its status");
+            output.hear_line("the agent answered a hook with its status");
             i32::from(crate::cli::exit::FAILED)
         }
         Err(error) => {
-            say(output, &error.to_string());
+            output.hear_line(&error.to_string());
             i32::from(error.exit_status())
         }
-    }
-}
-
-fn say(output: &mut String, sentence: &str) {
-    if !sentence.is_empty() {
-        output.push_str(sentence);
-        output.push('\n');
     }
 }

@@ -1,6 +1,6 @@
 //! Every position in a deployment, and none, against every way of Spot, two budgets and both answers before the stop.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,10 +35,19 @@ struct Run {
     /// What went wrong, in words.
     wrong: Vec<String>,
     lost: u64,
-    /// The longest that each event's hook waited for its answer, of those that were open or called after the notice.
-    waits: BTreeMap<LifecycleEvent, Duration>,
+    /// The longest waits of each event's hooks, of those that were open or called after the notice.
+    waits: BTreeMap<LifecycleEvent, Wait>,
     /// CodeDeploy had just put the instance back when it went, so that nobody could have taken it out in time.
     hopeless: bool,
+}
+
+/// How long a hook of an instance that leaves waited, from the notice or else from its call.
+#[derive(Clone, Copy, Default)]
+struct Wait {
+    /// Until it said what the answer is.
+    answered: Duration,
+    /// Until it ended, and CodeDeploy went on.
+    ended: Duration,
 }
 
 /// The agent looks every second, and its call takes a moment.
@@ -83,9 +92,12 @@ fn play((owner, at): Row, (before_stop, action, notice): Column, seed: u64) -> R
     let mut wrong: Vec<_> = broken.map(|finding| format!("{}: {}", finding.expectation, finding.why)).collect();
     let waits = waits(&report);
     for (event, wait) in &waits {
+        if wait.answered > AT_ONCE {
+            wrong.push(format!("the hook of {event} was answered after {:.1} s", wait.answered.as_secs_f64()));
+        }
         let may_drain = before_stop == BeforeStop::Drain && stops_next(*event);
-        if *wait > AT_ONCE && !may_drain {
-            wrong.push(format!("the hook of {event} waited {:.1} s", wait.as_secs_f64()));
+        if wait.ended > AT_ONCE && !may_drain {
+            wrong.push(format!("the hook of {event} ended after {:.1} s", wait.ended.as_secs_f64()));
         }
     }
     // Answered at once, CodeDeploy stops an application that still has requests.
@@ -107,16 +119,19 @@ fn stops_next(event: LifecycleEvent) -> bool {
     matches!(event, LifecycleEvent::ApplicationStop | LifecycleEvent::BeforeInstall)
 }
 
-/// How long the hooks of the instance that leaves waited for their answers, from the notice on.
-fn waits(report: &Report) -> BTreeMap<LifecycleEvent, Duration> {
-    let mut waits: BTreeMap<LifecycleEvent, Duration> = BTreeMap::new();
+/// How long the hooks of the instance that leaves waited, from the notice on.
+fn waits(report: &Report) -> BTreeMap<LifecycleEvent, Wait> {
+    let mut waits: BTreeMap<LifecycleEvent, Wait> = BTreeMap::new();
     let Some(read) = report.notices.first().and_then(|notice| notice.notice.read) else { return waits };
     for entry in report.timeline.iter().filter(|entry| entry.instance == Some(1) && entry.at >= read) {
         let (Happening::ScriptEnded(end) | Happening::ScriptCut(end)) = &entry.what else { continue };
         if end.shim {
-            let waited = entry.at - read.max(entry.at.saturating_sub(end.took));
+            let began = entry.at.saturating_sub(end.took);
+            let asked = began.max(read);
+            let answered = (began + end.settled.unwrap_or(end.took)).saturating_sub(asked);
             let longest = waits.entry(end.event).or_default();
-            *longest = waited.max(*longest);
+            longest.answered = longest.answered.max(answered);
+            longest.ended = longest.ended.max(entry.at - asked);
         }
     }
     waits
@@ -163,7 +178,8 @@ fn play_matrix(seeds: std::ops::RangeInclusive<u64>, both_answers_with: &[u64]) 
 }
 
 /// One line a position, one column a setting, an action and a budget: how many runs were well, the longest that a hook
-/// waited for its answer, and the requests lost; at the end the hooks that waited, which stand before a stop.
+/// waited for its answer, and the requests lost; at the end the hooks that ended later than that, with the drain, since
+/// they stand before a stop.
 fn table(rows: &[Row], columns: &[Column], results: &Results) -> String {
     let mut text = format!("{:<12}{:<20}", "owner", "notice at");
     for (before_stop, action, notice) in columns {
@@ -175,15 +191,18 @@ fn table(rows: &[Row], columns: &[Column], results: &Results) -> String {
             Moment::Idle(_) => "idle".to_owned(),
         };
         let _ = write!(text, "\n{:<12}{at:<20}", format!("{owner:?}").to_lowercase());
-        let mut waited = BTreeSet::new();
+        let mut drained = BTreeMap::new();
         for column in 0..columns.len() {
             let runs = results.get(&(row, column)).map(Vec::as_slice).unwrap_or_default();
             let _ = write!(text, "{:>21}", cell(runs));
-            let waits = runs.iter().flat_map(|run| &run.waits).filter(|(_, wait)| **wait > AT_ONCE);
-            waited.extend(waits.map(|(event, _)| event.to_string()));
+            let waits = runs.iter().flat_map(|run| &run.waits).filter(|(_, wait)| wait.ended > AT_ONCE);
+            for (event, wait) in waits {
+                let longest: &mut Duration = drained.entry(*event).or_default();
+                *longest = wait.ended.max(*longest);
+            }
         }
-        let waited: Vec<_> = waited.into_iter().collect();
-        let _ = write!(text, "   {}", waited.join(", "));
+        let drained = drained.iter().map(|(event, ended)| format!("{event} ended within {:.1} s", ended.as_secs_f64()));
+        let _ = write!(text, "   {}", drained.collect::<Vec<_>>().join(", "));
     }
     text
 }
@@ -191,7 +210,7 @@ fn table(rows: &[Row], columns: &[Column], results: &Results) -> String {
 fn cell(runs: &[Run]) -> String {
     let well = runs.iter().filter(|run| run.wrong.is_empty()).count();
     let mut text = format!("{well}/{}", runs.len());
-    if let Some(longest) = runs.iter().flat_map(|run| run.waits.values()).max() {
+    if let Some(longest) = runs.iter().flat_map(|run| run.waits.values()).map(|wait| wait.answered).max() {
         let _ = write!(text, " {:.2} s", longest.as_secs_f64());
     }
     let lost: u64 = runs.iter().map(|run| run.lost).sum();
@@ -206,7 +225,7 @@ fn cell(runs: &[Run]) -> String {
 }
 
 #[test]
-fn wherever_a_notice_meets_a_deployment_nothing_is_lost_and_nothing_waits() {
+fn wherever_a_notice_meets_a_deployment_nothing_is_lost_and_hooks_are_answered_at_once() {
     play_matrix(1..=1, &[20]);
 }
 

@@ -2,6 +2,7 @@
 
 mod process;
 mod services;
+mod transcript;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::seat::Seat;
 
 pub use process::{ProcessCrew, agent_configuration};
 pub use services::{Services, systemctl};
+pub use transcript::Transcript;
 
 /// The one script in each instance's `drain.d`.
 pub const DRAIN_SCRIPT: &str = "50-say-goodbye";
@@ -92,6 +94,8 @@ pub struct ScriptJob {
     pub sudo: bool,
     /// The instance's service manager, behind `systemctl`.
     pub services: Services,
+    /// Takes what it prints.
+    pub transcript: Transcript,
 }
 
 /// How a script ended.
@@ -140,11 +144,4 @@ impl ScriptCode {
             Self::UnknownError | Self::OutputsLeftOpen | Self::FailedAfterRestart => "UnknownError",
         }
     }
-}
-
-/// The last 2048 characters, which is what CodeDeploy keeps of a script's output.
-pub fn last_characters(output: &str) -> String {
-    const KEPT: usize = 2048;
-    let skipped = output.chars().count().saturating_sub(KEPT);
-    output.chars().skip(skipped).collect()
 }

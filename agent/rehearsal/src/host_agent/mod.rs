@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use crate::bundle::{Bundle, Script};
-use crate::crew::{Crew, ScriptCode, ScriptJob, ScriptOutcome, Services};
+use crate::crew::{Crew, ScriptCode, ScriptJob, ScriptOutcome, Services, Transcript};
 use crate::death::Generation;
 use crate::lifecycle::LifecycleEvent;
 use crate::lock::lock;
@@ -245,6 +245,7 @@ impl HostAgent {
     async fn run(&self, order: &Order, source: &Installed, event: LifecycleEvent, script: &Script) -> ScriptOutcome {
         let revision = &source.revision;
         let path = |disk: &Disk| disk.archive(&order.group.id, &source.deployment).join(&script.location);
+        let transcript = Transcript::begin();
         let job = ScriptJob {
             seat: self.seat.clone(),
             event,
@@ -257,6 +258,7 @@ impl HostAgent {
             run_as: script.run_as.clone(),
             sudo: script.sudo,
             services: self.services.clone(),
+            transcript: transcript.clone(),
         };
         let told = ScriptEnd {
             deployment: order.deployment.clone(),
@@ -269,8 +271,10 @@ impl HostAgent {
             took: Duration::ZERO,
             timeout: script.timeout,
             said: String::new(),
+            settled: None,
         };
-        let mut running = Running { services: self.services.clone(), began: Instant::now(), told: Some(told) };
+        let mut running =
+            Running { services: self.services.clone(), began: Instant::now(), transcript, told: Some(told) };
         let outcome = match revision.file(&script.location) {
             Some(_) => self.crew.run_script(job).await,
             None => ScriptOutcome {
@@ -289,6 +293,7 @@ impl HostAgent {
                 exit: outcome.exit,
                 took: outcome.took,
                 said: outcome.output.lines().last().unwrap_or_default().trim().to_owned(),
+                settled: running.transcript.settled(),
                 ..told
             }));
         }
@@ -300,6 +305,7 @@ impl HostAgent {
 struct Running {
     services: Services,
     began: Instant,
+    transcript: Transcript,
     told: Option<ScriptEnd>,
 }
 
@@ -307,7 +313,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         if let Some(told) = self.told.take() {
             let took = self.began.elapsed();
-            self.services.happened(Happening::ScriptCut(ScriptEnd { took, ..told }));
+            let settled = self.transcript.settled();
+            self.services.happened(Happening::ScriptCut(ScriptEnd { took, settled, ..told }));
         }
     }
 }

@@ -174,7 +174,8 @@ pub(super) fn out_in_time(evidence: &Evidence<'_>) -> Seen {
     held(said.join("; "))
 }
 
-/// Whether the hooks of a leaving instance are answered at once, but for the one that waits for its drain.
+/// Whether the hooks of a leaving instance are told their answer at once, and end at once, but for the one that stands
+/// before the application's stop: it ends with the drain.
 pub(super) fn hooks(evidence: &Evidence<'_>, timeline: &[Entry], calls: &[Call]) -> Seen {
     if evidence.options.hooks == Hooks::None || !evidence.options.agents {
         return (Judgement::NotApplicable, "nobody calls or nobody answers hooks".to_owned());
@@ -194,20 +195,24 @@ pub(super) fn hooks(evidence: &Evidence<'_>, timeline: &[Entry], calls: &[Call])
                 continue;
             }
             let began = entry.at.saturating_sub(end.took);
-            let may_answer = began.max(read).max(drained(evidence, notice, end, timeline, calls));
-            let waited = entry.at.saturating_sub(may_answer);
-            let restart = if was_killed(timeline, notice) { RESTART } else { Duration::ZERO };
-            if waited > AT_ONCE + restart {
+            let asked = began.max(read);
+            let answered = (began + end.settled.unwrap_or(end.took)).saturating_sub(asked);
+            let ended = entry.at.saturating_sub(asked.max(drained(evidence, notice, end, timeline, calls)));
+            let at_once = AT_ONCE + if was_killed(timeline, notice) { RESTART } else { Duration::ZERO };
+            if answered > at_once {
                 let how = if cut { "had no answer" } else { "was answered" };
-                return broken(format!("{} {how} after {:.1} s of leaving", end.event, waited.as_secs_f64()));
+                return broken(format!("{} {how} after {:.1} s of leaving", end.event, answered.as_secs_f64()));
             }
-            longest = longest.max(waited);
+            if ended > at_once {
+                return broken(format!("{} ended {:.1} s after the drain", end.event, ended.as_secs_f64()));
+            }
+            longest = longest.max(answered);
             count += 1;
         }
     }
     match count {
         0 => (Judgement::NotApplicable, "no hook was called after a notice".to_owned()),
-        _ => held(format!("{count} hooks, the longest wait {:.2} s", longest.as_secs_f64())),
+        _ => held(format!("{count} hooks, answered within {:.2} s", longest.as_secs_f64())),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::{CallEvent, End, Limits, Peer, Replies, Request, Server};
+use super::{CallEvent, End, Limits, OnTheWay, Peer, Replies, Request, Server};
 use crate::protocol::{
     self, DecodeError, LineError, Lines, REQUEST_LIMIT, Reason, Refusal, Reply, VERSION, decode, encode,
 };
@@ -26,11 +26,11 @@ where
         Ok(None) => return,
         Err(refusal) => return caller.end(Reply::Refused(refusal)).await,
     };
-    let (progress, mut sentences) = mpsc::channel(server.limits.progress_kept);
+    let (on_the_way, mut words) = mpsc::channel(server.limits.progress_kept);
     let (end, mut ended) = oneshot::channel();
     let call = number();
     let patience = request.patience();
-    let arrived = CallEvent::Arrived { call, request, replies: Replies { progress, end } };
+    let arrived = CallEvent::Arrived { call, request, replies: Replies { on_the_way, end } };
     if server.engine.send(arrived.into()).await.is_err() {
         return caller.end(refused(Reason::Stopping, "the agent is stopping; call again")).await;
     }
@@ -46,9 +46,12 @@ where
     }
     let mut listening = true;
     loop {
-        let sentence = tokio::select! {
+        let word = tokio::select! {
             biased;
-            Some(sentence) = sentences.recv() => sentence,
+            Some(word) = words.recv() => match word {
+                OnTheWay::Promise(promised) => Reply::Promised(promised),
+                OnTheWay::Progress(sentence) => Reply::Progress(sentence),
+            },
             end = &mut ended => return match end {
                 Ok(End::Answer(answer)) => caller.end(Reply::Answer(answer)).await,
                 Ok(End::Status(document)) => caller.end(Reply::Status(document)).await,
@@ -74,7 +77,7 @@ where
                 }
             },
         };
-        if !caller.hears(&Reply::Progress(sentence)).await {
+        if !caller.hears(&word).await {
             return abandon().await;
         }
     }

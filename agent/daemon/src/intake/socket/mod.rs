@@ -10,11 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pitcrew_core::ids::CallId;
+use pitcrew_core::time::millis;
 use pitcrew_core::wire::{Answer, HookCall, OperatorRequest};
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
+
+use crate::protocol::Promised;
 
 pub use access::Access;
 pub use listener::{BindError, Dialer, InProcess, Listener, Peer, UnixSocket, in_process};
@@ -59,8 +62,15 @@ pub enum Request {
 /// Dropped without an end, it closes the connection, and the caller calls again.
 #[derive(Debug)]
 pub struct Replies {
-    progress: mpsc::Sender<String>,
+    on_the_way: mpsc::Sender<OnTheWay>,
     end: oneshot::Sender<End>,
+}
+
+/// What a caller is told before its end.
+#[derive(Debug)]
+enum OnTheWay {
+    Promise(Promised),
+    Progress(String),
 }
 
 #[derive(Debug)]
@@ -72,8 +82,17 @@ enum End {
 impl Replies {
     /// Tells the caller how things go, if it listens.
     pub fn progress(&self, sentence: impl Into<String>) {
+        self.tell(OnTheWay::Progress(sentence.into()));
+    }
+
+    /// Tells the caller how its call will end, within what time, if it listens.
+    pub fn promise(&self, answer: Answer, within: Duration) {
+        self.tell(OnTheWay::Promise(Promised { answer, within_ms: millis(within) }));
+    }
+
+    fn tell(&self, what: OnTheWay) {
         // Full: the caller is slow. Closed: it is gone, and its conversation says so to the engine.
-        let _ = self.progress.try_send(sentence.into());
+        let _ = self.on_the_way.try_send(what);
     }
 
     /// Ends a hook's or an operator's call.

@@ -329,6 +329,34 @@ async fn an_agent_that_restarts_is_called_again_with_the_patience_that_is_left()
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_an_agent_promised_stands_when_it_goes_away() {
+    let mut stage = stage();
+    let (task, said) = client(&stage.dialer, ROOT, before_install(), pending());
+    let (_, _, replies) = stage.arrival().await;
+    let start = Instant::now();
+    replies.promise(done("leaving: not returned to traffic"), Duration::from_secs(30));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(*said.lock().unwrap(), ["leaving: not returned to traffic"], "told at once");
+    stage.server.abort();
+    drop(replies);
+    assert_eq!(task.await.unwrap().unwrap(), client::End::Answer(done("leaving: not returned to traffic")));
+    assert_eq!(start.elapsed(), Duration::from_secs(30), "and no sooner: the application still has requests");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_agent_promised_ends_with_its_answer() {
+    let mut stage = stage();
+    let (task, _) = client(&stage.dialer, ROOT, before_install(), pending());
+    let (_, _, replies) = stage.arrival().await;
+    let start = Instant::now();
+    replies.promise(done("leaving"), Duration::from_secs(30));
+    sleep(Duration::from_secs(7)).await;
+    replies.answer(done("drained"));
+    assert_eq!(task.await.unwrap().unwrap(), client::End::Answer(done("drained")));
+    assert_eq!(start.elapsed(), Duration::from_secs(7));
+}
+
+#[tokio::test(start_paused = true)]
 async fn agents_that_die_of_a_call_are_not_called_for_ever() {
     let mut stage = stage();
     let request = before_install().with_patience(Duration::from_secs(60));

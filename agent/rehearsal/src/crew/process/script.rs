@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -21,11 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::dirs;
 use crate::crew::services::SOCKET_VARIABLE;
-use crate::crew::{ScriptCode, ScriptJob, ScriptOutcome, Services, last_characters};
-use crate::lock::lock;
-
-/// How much output is held while a script runs; more than CodeDeploy keeps, less than a runaway script writes.
-const HELD: usize = 1 << 20;
+use crate::crew::{ScriptCode, ScriptJob, ScriptOutcome, Services, Transcript};
 
 /// How long the output of a script that timed out is still read once it has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -73,13 +68,12 @@ pub(super) async fn run(job: ScriptJob, environment: BTreeMap<String, String>) -
     drop(child.stdin.take());
     let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     let mut leash = Leash(group);
-    let output = Arc::new(Mutex::new(Vec::new()));
     let mut readers = JoinSet::new();
     if let Some(stdout) = child.stdout.take() {
-        readers.spawn(collect(stdout, Arc::clone(&output)));
+        readers.spawn(collect(stdout, job.transcript.clone()));
     }
     if let Some(stderr) = child.stderr.take() {
-        readers.spawn(collect(stderr, Arc::clone(&output)));
+        readers.spawn(collect(stderr, job.transcript.clone()));
     }
     let deadline = started + job.timeout;
     let (code, exit) = match timeout_at(deadline, child.wait()).await {
@@ -114,8 +108,7 @@ pub(super) async fn run(job: ScriptJob, environment: BTreeMap<String, String>) -
     };
     leash.0 = None;
     readers.abort_all();
-    let output = String::from_utf8_lossy(&lock(&output)).into_owned();
-    ScriptOutcome { code, exit, output: last_characters(&output), took: started.elapsed() }
+    ScriptOutcome { code, exit, output: job.transcript.last_characters(), took: started.elapsed() }
 }
 
 /// Ends a process group when it is dropped: its instance is gone.
@@ -167,18 +160,13 @@ fn command(job: &ScriptJob, path: &Path) -> Command {
     }
 }
 
-async fn collect(mut from: impl AsyncRead + Unpin, into: Arc<Mutex<Vec<u8>>>) {
+async fn collect(mut from: impl AsyncRead + Unpin, into: Transcript) {
     let mut buffer = [0; 4096];
     while let Ok(length) = from.read(&mut buffer).await {
         if length == 0 {
             return;
         }
-        let mut held = lock(&into);
-        held.extend_from_slice(&buffer[..length]);
-        if held.len() > HELD {
-            let surplus = held.len() - HELD / 2;
-            held.drain(..surplus);
-        }
+        into.hear(&buffer[..length]);
     }
 }
 

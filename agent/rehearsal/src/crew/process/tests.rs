@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::ProcessCrew;
 use crate::clock::WorldClock;
-use crate::crew::{Crew, ScriptCode, ScriptJob, ScriptOutcome, Services};
+use crate::crew::{Crew, ScriptCode, ScriptJob, ScriptOutcome, Services, Transcript};
 use crate::death::Generation;
 use crate::lifecycle::LifecycleEvent;
 use crate::net::RealNet;
@@ -67,6 +67,7 @@ impl Instance {
             run_as: None,
             sudo: false,
             services,
+            transcript: Transcript::begin(),
         }
     }
 
