@@ -5,10 +5,10 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::command::text;
 use super::group::{Group, Kind};
 use super::installer;
-use super::needs::{self, Program};
+use pitcrew_tests::command::text;
+use pitcrew_tests::needs::{self, Program};
 
 const OS_RELEASE: &str = "ID=debian\nVERSION_ID=\"12\"\n";
 const TRACER: &[Program] = &[Program { name: "strace", package: "strace" }];
@@ -33,7 +33,7 @@ async fn cost_of_the_installer_and_time_to_the_tags() {
     }
     let group = ready("cost-syscalls").await;
     let traced = ["strace", "-c", "-o", "/opt/syscalls", "/opt/installer", "/opt/request"];
-    group.machine.run(&traced);
+    group.machine.output(&traced);
     println!("system calls of the installer itself:\n{}", group.machine.read("opt/syscalls"));
 }
 
@@ -78,7 +78,7 @@ async fn run(group: &Group, name: &str, command: &[&str]) -> (Duration, Own) {
         }
     });
     let began = tokio::time::Instant::now();
-    let output = tokio::task::block_in_place(|| group.machine.run(command));
+    let output = tokio::task::block_in_place(|| group.machine.output(command));
     let wall = began.elapsed();
     watcher.abort();
     assert!(output.status.success(), "{}\n{}", text(&output), group.machine.story());

@@ -11,9 +11,9 @@ use pitcrew_render::Arch;
 use ring::digest::{SHA256, digest};
 
 use super::installer;
-use super::machine::Machine;
 use super::packages::Package;
 use super::world::{EC2, INSTANCE, REGION, S3, World};
+use pitcrew_tests::machine::Machine;
 
 const VERSION: &str = "3.3.3050.0";
 const AUTHORITY: &str = "/etc/pitcrew-test-authority.pem";
@@ -95,7 +95,7 @@ impl Group {
     /// A machine that says of itself `os_release`; `install` is the command that its distribution installs a
     /// package file with, for the installer of the CodeDeploy agent.
     pub(crate) async fn new(name: &str, os_release: &str, kind: Kind, install: &str) -> Self {
-        let machine = Machine::new(name, os_release);
+        let machine = Machine::with_user_data(name, os_release);
         let world = World::start(machine.listen("169.254.169.254:80"), machine.listen("127.0.0.1:443"));
         machine.write("etc/hosts", format!("127.0.0.1 localhost {S3} {EC2}\n").as_bytes());
         machine.write(AUTHORITY.trim_start_matches('/'), world.authority.as_bytes());
@@ -180,17 +180,19 @@ impl Group {
 
     /// Boots and waits until cloud-init has finished.
     pub(crate) async fn boot(&mut self) {
-        self.machine.boot();
+        self.machine.start();
         // `/run` is the machine's own file system, which is seen from inside only.
-        let is_through = || {
-            self.machine.is_up() && self.machine.run(&["test", "-e", "/run/cloud-init/result.json"]).status.success()
-        };
-        self.machine.until("cloud-init is through", Duration::from_secs(300), is_through).await;
+        let is_through =
+            || self.machine.is_up() && self.machine.succeeds(&["test", "-e", "/run/cloud-init/result.json"]);
+        // The world goes on answering meanwhile.
+        tokio::task::block_in_place(|| {
+            self.machine.until("cloud-init is through", Duration::from_secs(300), is_through);
+        });
     }
 
     /// Runs the same user data again, by hand; answers with its exit status.
     pub(crate) fn run_again(&self) -> Option<i32> {
-        self.machine.run(&["sh", SCRIPT]).status.code()
+        self.machine.output(&["sh", SCRIPT]).status.code()
     }
 
     /// Milliseconds that a step of the latest run took.

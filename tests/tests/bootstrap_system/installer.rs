@@ -12,7 +12,7 @@ use pitcrew_render::settings::Settings;
 use pitcrew_render::user_data::{self, Contents, UserData};
 use pitcrew_render::{payloads, pins, request};
 
-use super::command::text;
+use pitcrew_tests::command::text;
 
 /// The architecture of this machine.
 pub(crate) const ARCH: Arch = if cfg!(target_arch = "x86_64") { Arch::X86_64 } else { Arch::Aarch64 };

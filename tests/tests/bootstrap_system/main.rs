@@ -4,14 +4,10 @@
 //! The tests need root and some packages of the distribution; what is missing is a failure under `CI=true`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
-mod command;
 mod cost;
 mod group;
 mod installer;
-mod machine;
 mod moto;
-mod namespace;
-mod needs;
 mod on_amazon_linux;
 mod on_debian;
 mod packages;

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use pitcrew_tests::aws::authority;
 
-use super::command::{output, text};
 use super::installer;
-use super::needs::{self, Program};
 use super::world::{Role, World};
+use pitcrew_tests::command::{output, text};
+use pitcrew_tests::needs::{self, Program};
 
 const HELPER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bootstrap_system/moto.py");
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use pitcrew_plan::journal::{Failure, Outcome};
 
 use super::group::{Group, JOURNAL, Kind};
-use super::needs;
 use super::packages::Package;
+use pitcrew_tests::needs;
 
 const OS_RELEASE: &str = "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian of a test\"\n";
 const INSTALL: &str = "apt-get install -y";
@@ -22,7 +22,7 @@ async fn instance_lives_through_first_boot_rerun_reboot_and_a_new_id() {
     let mut group = Group::new("deb-life", OS_RELEASE, Kind::Deb, INSTALL).await;
     group.live().await;
     for package in ["pitcrew", "amazon-ssm-agent", "codedeploy-agent"] {
-        let status = group.machine.run(&["dpkg-query", "-W", "-f", "${Status}", package]);
+        let status = group.machine.output(&["dpkg-query", "-W", "-f", "${Status}", package]);
         assert_eq!(String::from_utf8_lossy(&status.stdout), "install ok installed", "{package}");
     }
 }
@@ -65,7 +65,7 @@ async fn altered_package_is_not_installed_and_no_ready_tag_is_set() {
         let tags: Vec<_> = state.tagged.iter().map(|form| (&*form["Tag.1.Key"], &*form["Tag.1.Value"])).collect();
         assert_eq!(tags, [("pitcrew:bootstrap", "failed:digest")]);
     });
-    let result = String::from_utf8(group.machine.run(&["cat", "/run/cloud-init/result.json"]).stdout).unwrap();
+    let result = String::from_utf8(group.machine.output(&["cat", "/run/cloud-init/result.json"]).stdout).unwrap();
     assert!(result.contains("failures (part-001)"), "cloud-init says so as well: {result}");
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::command::run;
+use pitcrew_tests::command::run;
 
 /// A package whose program is a shell script that systemd runs.
 pub(crate) struct Package<'a> {

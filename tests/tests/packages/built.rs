@@ -4,8 +4,8 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::command::run;
-use super::needs::Program;
+use pitcrew_tests::command::run;
+use pitcrew_tests::needs::Program;
 
 pub(crate) const CONTAINER: &[Program] = &[
     Program { name: "systemd-nspawn", package: "systemd-container" },
@@ -24,8 +24,8 @@ pub(crate) fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The built package whose name ends so. Without it the test is passed over, which is said; it fails where `.ci/packages`
-/// has built packages, and says so by `PITCREW_PACKAGES`.
+/// The built package whose name ends so. Without it the test is passed over, which is said; it fails where packages
+/// have been built, which `PITCREW_PACKAGES` says.
 pub(crate) fn package(test: &str, ending: &str) -> Option<PathBuf> {
     let folder = target().join("packages");
     let name = |version: &str| match ending.ends_with(".deb") {

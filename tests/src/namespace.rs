@@ -7,15 +7,17 @@ use std::thread;
 
 use nix::sched::{CloneFlags, setns};
 
-use super::command::{output, run};
+use crate::command::{output, run};
 
-pub(crate) struct Namespace {
-    pub(crate) name: String,
+/// The network; it is gone with this.
+pub struct Namespace {
+    /// As `ip netns` knows it.
+    pub name: String,
 }
 
 impl Namespace {
     /// Makes the namespace `name`; its loopback also answers for 169.254.169.254.
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         // One that a killed test has left behind.
         output("ip", &["netns", "del", name]);
         run("ip", &["netns", "add", name]);
@@ -25,12 +27,13 @@ impl Namespace {
         namespace
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
+    /// The file that stands for it.
+    pub fn path(&self) -> PathBuf {
         PathBuf::from("/run/netns").join(&self.name)
     }
 
     /// Listens inside the namespace; the socket then works from any thread of the test.
-    pub(crate) fn listen(&self, address: SocketAddr) -> TcpListener {
+    pub fn listen(&self, address: SocketAddr) -> TcpListener {
         let namespace = File::open(self.path()).unwrap();
         let listening = thread::spawn(move || {
             setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();

@@ -4,20 +4,24 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
 use std::time::Duration;
 
-use super::command::{output, run, text};
-use super::namespace::Namespace;
+use tokio::time::Instant;
+
+use crate::command::{output, run, text};
+use crate::namespace::Namespace;
 
 /// A root to change and boot; nothing of it outlives the test.
-pub(crate) struct Machine {
-    namespace: Namespace,
+pub struct Machine {
+    /// Its network.
+    pub namespace: Namespace,
     folder: tempfile::TempDir,
     booted: Option<Child>,
 }
 
 /// Units of the machine underneath that would only get in the way.
-const MASKED: [&str; 11] = [
+const MASKED: [&str; 12] = [
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
     "console-getty.service",
@@ -26,6 +30,7 @@ const MASKED: [&str; 11] = [
     "man-db.timer",
     "networking.service",
     "postgresql.service",
+    "ssh.service",
     "systemd-networkd.service",
     "systemd-resolved.service",
     "systemd-timesyncd.service",
@@ -43,26 +48,38 @@ cloud_config_modules: []
 cloud_final_modules: [scripts-user]
 "#;
 
+/// How often is looked whether something has happened.
+const LOOK: Duration = Duration::from_millis(50);
+
 impl Machine {
-    /// A machine that says of itself `os_release`, not booted yet.
-    pub(crate) fn new(name: &str, os_release: &str) -> Self {
+    /// A machine that is not booted yet, and does nothing but what its tests ask of it.
+    pub fn new(name: &str) -> Self {
         let machine = Self {
             namespace: Namespace::new(&format!("pitcrew-{name}")),
             folder: tempfile::tempdir().unwrap(),
             booted: None,
         };
         machine.mount();
-        machine.write("etc/os-release", os_release.as_bytes());
-        for empty in ["etc/machine-id", "etc/fstab", "etc/resolv.conf"] {
+        for empty in ["etc/machine-id", "etc/fstab", "etc/resolv.conf", "etc/cloud/cloud-init.disabled"] {
             machine.write(empty, b"");
         }
-        machine.write("etc/cloud/cloud.cfg.d/99-pitcrew-test.cfg", CLOUD_CONFIG.as_bytes());
         machine.write("etc/nsswitch.conf", b"passwd: files\ngroup: files\nshadow: files\nhosts: files\n");
+        // Of an image that a container was made of: it forbids packages to start services.
+        let _ = fs::remove_file(machine.path("usr/sbin/policy-rc.d"));
         for unit in MASKED {
             let path = machine.path(&format!("etc/systemd/system/{unit}"));
             let _ = fs::remove_file(&path);
             std::os::unix::fs::symlink("/dev/null", path).unwrap();
         }
+        machine
+    }
+
+    /// A machine that says of itself `os_release`, and runs its user data when it boots.
+    pub fn with_user_data(name: &str, os_release: &str) -> Self {
+        let machine = Self::new(name);
+        machine.write("etc/os-release", os_release.as_bytes());
+        machine.write("etc/cloud/cloud.cfg.d/99-pitcrew-test.cfg", CLOUD_CONFIG.as_bytes());
+        fs::remove_file(machine.path("etc/cloud/cloud-init.disabled")).unwrap();
         machine
     }
 
@@ -72,7 +89,7 @@ impl Machine {
         fs::create_dir_all(&memory).unwrap();
         fs::create_dir_all(&root).unwrap();
         run("mount", &["-t", "tmpfs", "-o", "mode=755", "tmpfs", memory.to_str().unwrap()]);
-        let (upper, work) = (memory.join("upper"), memory.join("work"));
+        let (upper, work) = (self.changes(), memory.join("work"));
         fs::create_dir_all(&upper).unwrap();
         fs::create_dir_all(&work).unwrap();
         let options = format!("lowerdir=/,upperdir={},workdir={}", upper.display(), work.display());
@@ -84,12 +101,17 @@ impl Machine {
     }
 
     /// Where `path`, relative to the machine's root, is to be found from outside.
-    pub(crate) fn path(&self, path: &str) -> PathBuf {
+    pub fn path(&self, path: &str) -> PathBuf {
         self.root().join(path)
     }
 
+    /// The folder that holds what differs from the machine underneath.
+    pub fn changes(&self) -> PathBuf {
+        self.folder.path().join("memory/upper")
+    }
+
     /// Replaces a file; a link to one is replaced as well.
-    pub(crate) fn write(&self, path: &str, content: &[u8]) {
+    pub fn write(&self, path: &str, content: &[u8]) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let _ = fs::remove_file(&path);
@@ -97,17 +119,17 @@ impl Machine {
     }
 
     /// A file of the machine, empty where there is none.
-    pub(crate) fn read(&self, path: &str) -> String {
+    pub fn read(&self, path: &str) -> String {
         fs::read(self.path(path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// Listens in the machine's network.
-    pub(crate) fn listen(&self, address: &str) -> TcpListener {
+    pub fn listen(&self, address: &str) -> TcpListener {
         self.namespace.listen(address.parse::<SocketAddr>().unwrap())
     }
 
     /// Runs a command in the machine's root and network, before it is booted.
-    pub(crate) fn prepare(&self, command: &[&str]) -> String {
+    pub fn prepare(&self, command: &[&str]) -> String {
         let root = self.root();
         let mut arguments = vec!["netns", "exec", &self.namespace.name, "chroot", root.to_str().unwrap()];
         arguments.extend(command);
@@ -115,7 +137,7 @@ impl Machine {
     }
 
     /// Starts systemd as the machine's first process.
-    pub(crate) fn boot(&mut self) {
+    pub fn start(&mut self) {
         let console = fs::File::create(self.folder.path().join("console")).unwrap();
         let child = Command::new("systemd-nspawn")
             .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
@@ -132,39 +154,64 @@ impl Machine {
         self.booted = Some(child);
     }
 
-    /// Runs a command in the booted machine.
-    pub(crate) fn run(&self, command: &[&str]) -> Output {
+    /// Starts systemd, and waits until all that it starts is up.
+    pub fn boot(&mut self) {
+        self.start();
+        self.until("the machine is up", Duration::from_secs(120), || {
+            self.is_up() && matches!(self.said(&["systemctl", "is-system-running"]).trim(), "running" | "degraded")
+        });
+    }
+
+    /// Runs a command in the booted machine, however it ends.
+    pub fn output(&self, command: &[&str]) -> Output {
         let leader = self.leader().expect("the machine is booted");
         let mut arguments = vec!["-t", &leader, "-m", "-u", "-i", "-n", "-p", "-C"];
         arguments.extend(command);
         output("nsenter", &arguments)
     }
 
+    /// Runs a command that must succeed; all that it said.
+    pub fn run(&self, command: &[&str]) -> String {
+        let output = self.output(command);
+        assert!(output.status.success(), "{command:?}: {}\n{}\n{}", output.status, text(&output), self.story());
+        text(&output)
+    }
+
+    /// What a command says, which may fail.
+    pub fn said(&self, command: &[&str]) -> String {
+        text(&self.output(command))
+    }
+
+    /// Whether a command succeeds.
+    pub fn succeeds(&self, command: &[&str]) -> bool {
+        self.output(command).status.success()
+    }
+
     /// Whether systemd holds `unit` active.
-    pub(crate) fn is_active(&self, unit: &str) -> bool {
-        self.run(&["systemctl", "is-active", "--quiet", unit]).status.success()
+    pub fn is_active(&self, unit: &str) -> bool {
+        self.succeeds(&["systemctl", "is-active", "--quiet", unit])
     }
 
     /// Waits until `condition` holds, and gives up with all logs after `limit`.
-    pub(crate) async fn until(&self, what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
-        let waiting = async {
-            while !condition() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        if tokio::time::timeout(limit, waiting).await.is_err() {
-            panic!("{what}: not within {limit:?}\n{}", self.story());
+    pub fn until(&self, what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+        let end = Instant::now() + limit;
+        while !condition() {
+            assert!(Instant::now() < end, "{what}: not within {limit:?}\n{}", self.story());
+            sleep(LOOK);
         }
     }
 
     /// Everything that helps to see what went wrong.
-    pub(crate) fn story(&self) -> String {
+    pub fn story(&self) -> String {
         let console = fs::read_to_string(self.folder.path().join("console")).unwrap_or_default();
-        let failed = match self.leader() {
-            Some(_) => text(&self.run(&["systemctl", "--no-pager", "--failed"])),
-            None => "not running".to_owned(),
-        };
-        let mut story = format!("--- console\n{console}\n--- failed units\n{failed}");
+        let mut story = format!("--- console\n{console}");
+        for command in ["systemctl --no-pager --failed", "journalctl --no-pager -n 80", "pitcrew status"] {
+            let said = match self.leader() {
+                Some(_) => self.said(&command.split(' ').collect::<Vec<_>>()),
+                None => "not running".to_owned(),
+            };
+            story.push_str(&format!("\n--- {command}\n{said}"));
+        }
         for log in [
             "var/log/cloud-init-output.log",
             "var/lib/pitcrew-bootstrap/journal",
@@ -176,7 +223,7 @@ impl Machine {
     }
 
     /// Whether the machine's systemd runs.
-    pub(crate) fn is_up(&self) -> bool {
+    pub fn is_up(&self) -> bool {
         self.leader().is_some()
     }
 
@@ -189,8 +236,22 @@ impl Machine {
         is_systemd.then(|| leader.to_owned())
     }
 
+    /// Asks systemd for an end (`reboot`, `poweroff`) and waits until nothing of it runs.
+    pub fn ends_by(&mut self, verb: &str) {
+        self.run(&["systemctl", "--no-block", verb]);
+        let mut nspawn = self.booted.take().expect("the machine is booted");
+        let end = Instant::now() + Duration::from_secs(150);
+        while nspawn.try_wait().unwrap().is_none() {
+            if Instant::now() > end {
+                self.booted = Some(nspawn);
+                panic!("{verb} takes too long\n{}", self.story());
+            }
+            sleep(LOOK);
+        }
+    }
+
     /// Takes the power away; what is on disk stays.
-    pub(crate) fn power_off(&mut self) {
+    pub fn power_off(&mut self) {
         let leader = self.leader();
         if let Some(mut nspawn) = self.booted.take() {
             if let Some(leader) = leader {
