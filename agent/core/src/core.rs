@@ -10,7 +10,7 @@ use crate::groups::Groups;
 use crate::health::Health;
 use crate::ids::{CallId, TargetGroupArn};
 use crate::memory::{Change, Memory, TakenOut};
-use crate::notice::Notice;
+use crate::notice::{Notice, NoticeKind};
 use crate::settings::Settings;
 use crate::time::{Instant, Now};
 use crate::traffic::{Traffic, wanted};
@@ -149,6 +149,7 @@ impl Core {
                 self.groups.counted(&counts, now.at);
             }
             Event::ProbeAnswered { probe, answer } => self.health.answered(&probe, answer, now.at),
+            Event::NoticeSeen { notice } if notice.kind == NoticeKind::Elastigroup => self.detach_seen(now, actions),
             Event::NoticeSeen { notice } => self.notice_seen(now, notice, actions),
             Event::NoticeWithdrawn { notice } => self.notice_withdrawn(&notice),
             Event::SightLost { why } => self.blind = Some((now, why)),

@@ -211,6 +211,7 @@ pub async fn run<L: Listener>(
     };
     let calendar = Calendar { clock: clock.clone(), scheduled: settings.leave.scheduled.clone() };
     let notices = NoticePoller::new(imds, settings.imds.poll, doors.seed, calendar, &standing);
+    let notices = if settings.core.elastigroup.is_some() { notices.in_elastigroup() } else { notices };
     let probes: Vec<_> = settings
         .probes
         .iter()

@@ -21,10 +21,11 @@ use pitcrew::simulated::transport;
 use pitcrew_core::ids::{DeploymentGroup as Name, InstanceId};
 use pitcrew_core::time::{Instant, Now, WallTime};
 use pitcrew_rehearsal::bundle::Bundle;
-use pitcrew_rehearsal::rehearsal::{Options, Stage};
+use pitcrew_rehearsal::rehearsal::{Group, Options, Stage};
 use pitcrew_rehearsal::seat::Seat;
 use pitcrew_rehearsal::timeline::Timeline;
 use pitcrew_rehearsal::world::codedeploy::DeploymentGroup;
+use pitcrew_rehearsal::world::elastigroup::{GroupPlan, TOKEN_PARAMETER};
 use pitcrew_rehearsal::world::faults::MetadataFault;
 use pitcrew_rehearsal::world::identity::SessionKeys;
 use pitcrew_rehearsal::world::{TARGET_GROUP, World};
@@ -60,7 +61,19 @@ fn group() -> DeploymentGroup {
 
 impl Bench {
     async fn new() -> Self {
-        let stage = Stage::simulated(&Options::of(Bundle::sample().unwrap()), Timeline::default()).await.unwrap();
+        Self::on(Options::of(Bundle::sample().unwrap())).await
+    }
+
+    /// In an Elastigroup, and told how to speak to it.
+    async fn in_group(plan: GroupPlan) -> Self {
+        let group = Some(Group { plan, wish: None });
+        let bench = Self::on(Options { elastigroup: group, ..Options::of(Bundle::sample().unwrap()) }).await;
+        let settings = settings(&bench.token(TOKEN_PARAMETER));
+        Self { settings, ..bench }
+    }
+
+    async fn on(options: Options) -> Self {
+        let stage = Stage::simulated(&options, Timeline::default()).await.unwrap();
         stage.world.put_deployment_group(group());
         let bench = Self {
             stage,
@@ -77,6 +90,12 @@ impl Bench {
         bench.run_unit("amazon-ssm-agent", true);
         bench.run_unit("codedeploy-agent", true);
         bench
+    }
+
+    /// Settings that read the token from this parameter.
+    fn token(&self, parameter: &str) -> String {
+        let aws = self.world().addresses.aws;
+        format!("elastigroup = {{ token = \"ssm:{parameter}\", base_url = \"http://{aws}\" }}")
     }
 
     fn world(&self) -> &Arc<World> {
@@ -116,7 +135,7 @@ impl Bench {
         let doors = self.doors();
         let metadata = format!("http://{}", self.seat().metadata);
         let endpoint = Endpoint::at(&metadata.parse().unwrap()).unwrap();
-        let imds = Imds::new(doors.transport.clone(), endpoint, Duration::from_secs(1));
+        let imds = Arc::new(Imds::new(doors.transport.clone(), endpoint, Duration::from_secs(1)));
         let credentials = aws::of_role(&metadata, &doors).unwrap();
         let endpoint = format!("http://{}", self.world().addresses.aws);
         let sdk = aws::fixed("us-west-2", &endpoint, Duration::from_secs(5), credentials, &doors);
@@ -126,6 +145,7 @@ impl Bench {
             imds: &imds,
             sdk,
             doors,
+            credentials: pitcrew::doors::Credentials::default(),
             agents: HostAgents::below(self.files.path()),
             status: self.status.clone(),
             group: self.group_named.then_some(named),
@@ -389,4 +409,62 @@ async fn an_operator_sees_the_fleet_with_the_shipped_policy() {
     bench.world().delete_deployment_group("sample-fleet");
     let lines = doctor::diagnose_fleet(&bench.look_at_fleet().await);
     assert_eq!(failing(&lines), ["deployment group"]);
+}
+
+/// Signals and hold that leave room for a deployment.
+fn roomy() -> GroupPlan {
+    let seconds = Duration::from_secs;
+    GroupPlan {
+        ready: Some(seconds(900)),
+        shutdown: Some(seconds(360)),
+        draining_timeout: seconds(360),
+        ..GroupPlan::default()
+    }
+}
+
+fn line(lines: &[Line], check: &str) -> Line {
+    lines.iter().find(|line| line.check == check).unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_elastigroup_that_answers_and_leaves_room_is_well() {
+    let bench = Bench::in_group(roomy()).await;
+    let lines = bench.look().await;
+    assert_eq!(doctor::worst(&lines), Level::Ok, "{}", doctor::lines(&lines, false).join("\n"));
+    assert!(line(&lines, "Elastigroup").why.contains("among its own"));
+    assert!(line(&lines, "Elastigroup settings").why.contains("leave room"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_elastigroup_without_a_token_is_named_with_what_is_lost() {
+    let mut bench = Bench::in_group(roomy()).await;
+    bench.settings = settings("");
+    let lines = bench.look().await;
+    let told = line(&lines, "Elastigroup");
+    assert_eq!(told.level, Level::Warning);
+    assert!(told.why.starts_with("sig-0a1b2c3d") && told.fix.unwrap().contains("LoadCredential=elastigroup-token"));
+    assert!(failing(&lines).is_empty(), "deployments work all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_refused_or_absent_is_said_and_fails_only_where_standby_moves_traffic() {
+    let mut bench = Bench::in_group(roomy()).await;
+    let wrong_account = bench.token(TOKEN_PARAMETER).replace("token =", "account = \"act-other\", token =");
+    let absent = bench.token("/nobody/wrote/this");
+    for (elastigroup, words) in [(wrong_account, "accountId"), (absent, "/nobody/wrote/this")] {
+        for (owner, level) in [("auto", Level::Warning), ("elastigroup", Level::Failed)] {
+            bench.settings = settings(&format!("traffic.owner = \"{owner}\"\n{elastigroup}"));
+            let told = line(&bench.look().await, "Elastigroup");
+            assert_eq!(told.level, level, "{told:#?}");
+            assert!(told.why.contains(words) && told.fix.is_some(), "{told:#?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_leaves_no_room_is_named_with_the_rules_that_it_breaks() {
+    let plan = GroupPlan { ready: Some(Duration::from_secs(120)), ..roomy() };
+    let told = line(&Bench::in_group(plan).await.look().await, "Elastigroup settings");
+    assert_eq!(told.level, Level::Warning);
+    assert!(told.why.contains("EG003") && told.fix.unwrap().contains("pitcrew lint"), "{}", told.why);
 }

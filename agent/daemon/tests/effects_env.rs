@@ -5,19 +5,29 @@
 
 mod scripted;
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use aws_credential_types::Credentials as AwsCredentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use bytes::Bytes;
 use http::Request;
-use pitcrew::config::Aws;
-use pitcrew::doors::TokioClock;
+use pitcrew::config::{self, Aws};
+use pitcrew::doors::{Credentials, ReqwestTransport, TokioClock};
 use pitcrew::effect::tags::Owner;
-use pitcrew::effect::{Balancer, Tags, aws};
+use pitcrew::effect::{Balancer, Elastigroup, Tags, aws, elastigroup};
+use pitcrew::intake::imds::{Endpoint, Imds};
+use pitcrew_core::elastigroup::Order;
 use pitcrew_core::ids::TargetGroupArn;
 use pitcrew_core::time::{Instant, Now, WallTime};
+use pitcrew_core::wire::FailureKind;
 use scripted::{Outcome, Scripted, Seen, answer};
+use tempfile::NamedTempFile;
 
 /// Set in a process that a test started to run itself in an environment of its own.
 const ALONE: &str = "PITCREW_TEST_ALONE";
@@ -149,4 +159,56 @@ async fn without_keys_the_instances_role_signs_in_the_instances_region() {
         assert!(signature(call).contains("Credential=ASIAROLE/20261123/eu-central-1/"));
         assert_eq!(call.headers["x-amz-security-token"], "session");
     }
+}
+
+/// Elastigroup is a service on the Internet, which instances often reach through a proxy alone.
+#[test]
+fn elastigroup_is_spoken_to_through_the_proxy_of_the_environment() {
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let asked = thread::spawn(move || {
+        let (mut caller, _) = proxy.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(&caller).read_line(&mut line).unwrap();
+        caller.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n").unwrap();
+        line
+    });
+    let test = "elastigroup_is_spoken_to_through_the_proxy_of_the_environment";
+    if is_alone_with(test, &[&[("HTTPS_PROXY", &address)]]) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (client, _token) = elastigroup();
+        let answer = runtime.block_on(client.carry_out(&Order::Unlock));
+        assert_eq!(answer.unwrap_err().kind, FailureKind::Unavailable, "the proxy lets nobody through");
+        return;
+    }
+    assert_eq!(asked.join().unwrap(), "CONNECT spot.invalid:443 HTTP/1.1\r\n");
+}
+
+/// A client that goes out as the agent's does.
+fn elastigroup() -> (Elastigroup, NamedTempFile) {
+    let mut token = NamedTempFile::new().unwrap();
+    token.write_all(b"s3cr3t").unwrap();
+    let text = format!(
+        "elastigroup = {{ token = \"{}\", account = \"act-1\", group = \"sig-1\", base_url = \"https://spot.invalid\" }}",
+        token.path().display()
+    );
+    let settings = config::read(&[(Path::new("a.toml"), &text)]).unwrap().into_settings();
+    let doors = doors(&Scripted::new(|_| async { answer(404, "") }));
+    let keys = SharedCredentialsProvider::new(AwsCredentials::new("AKID", "secret", None, None, "test"));
+    let sdk = aws::fixed("eu-central-1", "http://aws", Duration::from_secs(5), keys, &doors);
+    let owner = Owner { partition: "aws", account: "1", domain: "amazonaws.com" };
+    let imds = Imds::new(
+        doors.transport.clone(),
+        Endpoint::at(&"http://imds".parse().unwrap()).unwrap(),
+        Duration::from_secs(1),
+    );
+    let doors = elastigroup::Doors {
+        transport: Arc::new(ReqwestTransport::new().unwrap()),
+        credentials: Credentials::default(),
+        tags: Arc::new(Tags::new(sdk.clone(), doors, "i-1".into(), &owner)),
+        sdk,
+        imds: Arc::new(imds),
+        seed: 1,
+    };
+    (Elastigroup::new(&settings.elastigroup, "i-1".into(), doors).unwrap(), token)
 }

@@ -3,9 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the stage of a test fails as its test does")]
 
+mod logged;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pitcrew::simulated::crew;
@@ -19,6 +19,8 @@ use pitcrew_rehearsal::timeline::{Happening, Timeline};
 use pitcrew_rehearsal::verdict::Report;
 use pitcrew_rehearsal::world::calls::Caller;
 use pitcrew_rehearsal::world::policy::Policy;
+
+use logged::logged;
 
 /// Who can show what an action is for.
 fn scenarios() -> BTreeMap<&'static str, Options> {
@@ -60,27 +62,9 @@ fn scenario(action: &str) -> &'static str {
 /// What is in the policy for `pitcrew doctor` and for instances of an Elastigroup, which have tests of their own.
 const ELSEWHERE: [&str; 3] = ["ssm:DescribeInstanceInformation", "ec2:DescribeTags", "ssm:GetParameter"];
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Plays a scenario; returns the report, and all that agents and their hooks said.
 fn rehearse(options: &Options) -> (Report, String) {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let report = tracing::subscriber::with_default(subscriber, || play(options, Timeline::default(), &crew).unwrap());
-    let mut said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let (report, mut said) = logged(|| play(options, Timeline::default(), &crew).unwrap());
     for entry in &report.timeline {
         if let Happening::ScriptEnded(end) = &entry.what {
             said.push_str(&end.said);

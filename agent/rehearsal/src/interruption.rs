@@ -131,11 +131,13 @@ impl FromStr for Moment {
     }
 }
 
-/// When an agent is killed (SIGKILL). It starts again a second later, as under systemd.
+/// When an agent is killed (SIGKILL). It starts again a second later, as under systemd, unless it is for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kill {
     /// Once on each instance, somewhere in the first second of this event.
     During(LifecycleEvent),
+    /// The same on the first instance alone, and nobody starts it again.
+    ForGood(LifecycleEvent),
     /// So long after a notice was given.
     AfterNotice(Duration),
     /// When the interrupted instance makes this AWS call: it has taken effect, and the answer finds nobody.
@@ -159,8 +161,13 @@ impl FromStr for Kill {
         if CALLS.contains(&word) {
             return Ok(Self::Calling(word.to_owned()));
         }
-        word.parse()
-            .map(Self::During)
+        let (event, kind): (_, fn(LifecycleEvent) -> Self) = match word.strip_suffix(":for-good") {
+            Some(event) => (event, Self::ForGood),
+            None => (word, Self::During),
+        };
+        event
+            .parse()
+            .map(kind)
             .map_err(|error| format!("{error}; or +SECONDS after the notice; or one of the calls {}", CALLS.join(", ")))
     }
 }
@@ -169,6 +176,7 @@ impl fmt::Display for Kill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::During(event) => write!(f, "during {event}"),
+            Self::ForGood(event) => write!(f, "for good during {event}"),
             Self::AfterNotice(after) => write!(f, "{:.1} s after the notice", after.as_secs_f64()),
             Self::Calling(action) => write!(f, "as it called {action}"),
         }
@@ -192,6 +200,7 @@ mod tests {
     #[test]
     fn a_kill_is_an_event_a_time_or_a_call() {
         assert_eq!("End".parse(), Ok(Kill::During(LifecycleEvent::End)));
+        assert_eq!("Install:for-good".parse(), Ok(Kill::ForGood(LifecycleEvent::Install)));
         assert_eq!("+3".parse(), Ok(Kill::AfterNotice(Duration::from_secs(3))));
         assert_eq!("DeleteTags".parse(), Ok(Kill::Calling("DeleteTags".to_owned())));
         assert!("RunInstances".parse::<Kill>().unwrap_err().contains("CompleteLifecycleAction"));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AGAIN, Order, Process, Settings};
+use super::{AGAIN, Order, Process, Settings, Topic};
+use crate::asks::Ask;
 use crate::core::Core;
 use crate::time::{Instant, millis};
 use crate::wire::{Action, FailureKind};
@@ -16,6 +17,9 @@ const SLACK: Duration = Duration::from_secs(600);
 const AT_LEAST: Duration = Duration::from_secs(600);
 /// Another instance of the group may have ended the suspensions: look again.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
+
+/// The answer to the lock is waited for so long before the group's processes are suspended.
+const LOCKED_WITHIN: Duration = Duration::from_secs(15);
 
 /// A protection that Elastigroup was asked for, and that it may have given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,9 +113,22 @@ impl Core {
                 return;
             }
         };
+        if self.is_being_locked(now) {
+            return;
+        }
         if self.order(now, Order::Suspend { processes, minutes }, every, actions) {
             self.memory.elastigroup.suspensions = Some(asked_for(held, minutes, now));
         }
+    }
+
+    /// The lock comes first: by it, another instance that ends the suspensions sees that they are still needed.
+    fn is_being_locked(&mut self, now: Instant) -> bool {
+        let Some(sent) = self.asks.under_way_since(&Ask::Elastigroup(Topic::Lock)) else { return false };
+        let late = sent.after(LOCKED_WITHIN);
+        if now < late {
+            self.asks.wake_no_later_than(late);
+        }
+        now < late
     }
 
     /// When the last of the open deployments is over at the latest, by what is known of it now.

@@ -149,11 +149,11 @@ impl Core {
                 if life == Life::Active {
                     self.watched.active = Some(sent);
                 }
-                let detached = life == Life::Terminating && !self.is_detached();
-                self.watched.life = Some(life);
+                let detached = life == Life::Terminating;
                 if detached {
-                    self.detached(now, actions);
+                    self.detach_seen(now, actions);
                 }
+                self.watched.life = Some(life);
             }
             Ok(Reply::Done | Reply::Group(_) | Reply::Signalled(_)) | Err(_) => {}
         }
@@ -170,7 +170,11 @@ impl Core {
         }
     }
 
-    fn detached(&mut self, now: Now, actions: &mut Vec<Action>) {
+    /// Elastigroup detached this instance: however often and in however many ways it is told, it is one notice.
+    pub(crate) fn detach_seen(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if self.is_detached() {
+            return;
+        }
         let time = Some(self.hold_ends(now));
         self.notice_seen(now, Notice { kind: NoticeKind::Elastigroup, time }, actions);
     }

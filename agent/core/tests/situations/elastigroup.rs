@@ -83,6 +83,8 @@ fn processes_are_suspended_and_resumed_with_the_lock_where_the_settings_say_so()
     let elastigroup = Elastigroup { suspend: suspend.clone(), ..Elastigroup::default() };
     let settings = Settings { elastigroup: Some(elastigroup), ..settings(Owner::Pitcrew) };
     let mut stage = Stage::with(settings).group("web", &[8080]).running();
+    stage.hook("d-1", E::BeforeInstall);
+    assert_eq!(stage.orders(), [Order::Lock { minutes: 80 }], "by the lock others see that the suspensions are needed");
     assert_done(&stage.run("d-1", E::BeforeInstall));
     let processes: Vec<_> = suspend.into_iter().collect();
     assert!(stage.orders().contains(&Order::Suspend { processes: processes.clone(), minutes: 80 }));
@@ -183,6 +185,20 @@ fn a_detach_is_heard_drained_and_answered_once() {
     stage.restart();
     stage.pass(secs(300));
     assert_eq!(stage.orders().len(), 1);
+}
+
+#[test]
+fn a_detach_that_the_instances_own_tag_tells_is_the_same_notice() {
+    let mut stage = stage(Owner::Pitcrew);
+    stage.declared = Declared { shutdown_timeout: Some(secs(600)), ..Declared::default() };
+    stage.notice(NoticeKind::Elastigroup, None);
+    stage.life = Life::Terminating;
+    stage.notice(NoticeKind::Elastigroup, None);
+    stage.pass(secs(2));
+    assert_eq!(stage.view().notices.len(), 1);
+    assert!(stage.view().leaving_in_ms.unwrap() > 400_000, "the group's own timeout is the budget");
+    stage.pass(secs(60));
+    assert_eq!(stage.orders(), [Order::Signal(Signal::ReadyToShutdown)]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::{AgentArgs, ConfigArgs, call, complain, exit, say};
 use crate::config::{self, Settings};
 use crate::doctor::{self, Asking, Level, Line, Space};
-use crate::doors::{ReqwestTransport, SystemClock};
+use crate::doors::{Credentials, ReqwestTransport, SystemClock};
 use crate::effect::aws;
 use crate::effect::tags::{Owner, Tags};
 use crate::intake::host_agents::HostAgents;
@@ -62,6 +62,8 @@ pub(super) struct DoctorArgs {
 const LOOK: Duration = Duration::from_secs(5);
 /// For what this host may tell slowly.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Where systemd keeps those of the agent's unit.
+const CREDENTIALS: &str = "/run/credentials/pitcrew.service";
 /// Only warnings.
 const WARNINGS: u8 = 2;
 
@@ -114,7 +116,7 @@ async fn instance(arguments: &DoctorArgs, settings: &Settings, socket: &Path) ->
     let doors = doors()?;
     let endpoint = Endpoint::choose(settings.imds.endpoint.as_ref(), |name| std::env::var(name).ok())
         .context("choosing the metadata service")?;
-    let imds = Imds::new(doors.transport.clone(), endpoint, settings.imds.timeout);
+    let imds = Arc::new(Imds::new(doors.transport.clone(), endpoint, settings.imds.timeout));
     let home = imds.identity().await.ok().map(|identity| identity.region);
     let sdk = aws::from_host(&settings.aws, home.as_deref(), &doors).await;
     let group = arguments.application.clone().zip(arguments.group.clone());
@@ -123,6 +125,7 @@ async fn instance(arguments: &DoctorArgs, settings: &Settings, socket: &Path) ->
         imds: &imds,
         sdk,
         doors,
+        credentials: credentials(),
         agents: HostAgents::below("/"),
         status: status(socket).await,
         group: group.map(|(application, name)| DeploymentGroup { application, name }),
@@ -141,6 +144,12 @@ async fn fleet(settings: &Settings, application: &str, group: &str) -> anyhow::R
     let tags = Tags::new(sdk.clone(), doors, InstanceId::new("*"), &owner);
     let name = DeploymentGroup { application: application.to_owned(), name: group.to_owned() };
     Ok(doctor::diagnose_fleet(&doctor::gather_fleet(sdk, &tags, name).await))
+}
+
+/// This process's own, else those of the agent's unit, which root can read.
+fn credentials() -> Credentials {
+    let own = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    Credentials { directory: Some(own.unwrap_or_else(|| PathBuf::from(CREDENTIALS))) }
 }
 
 fn doors() -> anyhow::Result<aws::Doors> {

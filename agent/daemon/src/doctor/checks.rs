@@ -5,7 +5,7 @@ use std::time::Duration;
 use pitcrew_core::time::Spoken;
 use pitcrew_core::wire::{Failure, FailureKind, Owner};
 
-use super::{Facts, Line};
+use super::{Facts, Line, elastigroup};
 use crate::effect::groups::Group;
 
 /// Less is too little for a bundle, its archive and its logs.
@@ -15,7 +15,7 @@ const QUIET: Duration = Duration::from_secs(26 * 3600);
 
 /// Every prerequisite of an instance.
 pub fn diagnose(facts: &Facts) -> Vec<Line> {
-    const CHECKS: [fn(&Facts) -> Line; 14] = [
+    const CHECKS: [fn(&Facts) -> Line; 16] = [
         metadata,
         role,
         clock,
@@ -29,6 +29,8 @@ pub fn diagnose(facts: &Facts) -> Vec<Line> {
         selected,
         owner,
         traffic,
+        elastigroup::spoken_to,
+        elastigroup::suits,
         permissions,
     ];
     CHECKS.into_iter().map(|check| check(facts)).chain([probe(facts), last_deployment(facts)]).collect()

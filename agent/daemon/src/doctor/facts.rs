@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use pitcrew_core::ids::DeploymentGroup;
 use pitcrew_core::wire::{Failure, Owner};
 
+use super::Elastigroup;
 use crate::effect::groups::Group;
 use crate::intake::host_agents::Seen;
 use crate::intake::imds::Identity;
@@ -37,6 +38,8 @@ pub struct Facts {
     pub owner: Option<Owner>,
     /// How many registrations this instance has in each target group that holds it.
     pub registered: Result<BTreeMap<String, usize>, Failure>,
+    /// What Elastigroup says; `None`: no token is configured, or nobody knows who this instance is.
+    pub elastigroup: Option<Elastigroup>,
     /// How many probes are configured.
     pub probes: usize,
     /// What harmless calls say of the role's permissions.

@@ -1,6 +1,7 @@
 //! Finds out how an instance stands: reads, asks, and changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials as _;
@@ -9,9 +10,9 @@ use pitcrew_core::ids::{DeploymentGroup, InstanceId};
 use pitcrew_core::wire::Failure;
 use serde_json::Value;
 
-use super::{Facts, Permission, Space};
+use super::{Facts, Permission, Space, elastigroup};
 use crate::config::Settings;
-use crate::doors::with_causes;
+use crate::doors::{Credentials, with_causes};
 use crate::effect::failure::Asked;
 use crate::effect::tags::{Owner, Tags};
 use crate::effect::{Balancer, Deployments, aws};
@@ -23,11 +24,13 @@ pub struct Asking<'a> {
     /// What the operator decided.
     pub settings: &'a Settings,
     /// The metadata service.
-    pub imds: &'a Imds,
+    pub imds: &'a Arc<Imds>,
     /// AWS, with the instance's role.
     pub sdk: SdkConfig,
     /// What the SDK goes through.
     pub doors: aws::Doors,
+    /// Where Elastigroup's token may be.
+    pub credentials: Credentials,
     /// The agents of AWS on this host.
     pub agents: HostAgents,
     /// What the resident agent says; an error is a sentence.
@@ -42,7 +45,8 @@ pub struct Asking<'a> {
 
 /// Asks and reads everything.
 pub async fn gather(asking: Asking<'_>) -> Facts {
-    let Asking { settings, imds, sdk, doors, agents, status, group, space, clock_in_step } = asking;
+    let Asking { settings, imds, sdk, doors, credentials: secrets, agents, status, group, space, clock_in_step } =
+        asking;
     let identity = imds.identity().await.map_err(|trouble| with_causes(&trouble));
     let instance = identity.as_ref().map_or_else(|_| InstanceId::new("i-unknown"), |known| known.instance.clone());
     let address = identity.as_ref().ok().and_then(|known| known.private_address.clone());
@@ -65,6 +69,7 @@ pub async fn gather(asking: Asking<'_>) -> Facts {
         permissions.extend(tagging(&sdk, &doors, identity).await);
     }
     permissions.push(auto_scaling(&sdk, &instance).await);
+    let elastigroup = elastigroup::ask(settings, identity.as_ref().ok(), &sdk, &doors, imds, secrets).await;
     Facts {
         credentials: credentials(&sdk).await,
         tags: tags(imds).await,
@@ -74,6 +79,7 @@ pub async fn gather(asking: Asking<'_>) -> Facts {
         group,
         owner: settings.core.owner,
         registered: registered(&Balancer::new(sdk, instance, address), &settings.target_groups).await,
+        elastigroup,
         probes: settings.probes.len(),
         identity,
         space,

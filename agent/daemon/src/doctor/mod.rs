@@ -3,6 +3,7 @@
 //! [`gather`] asks and reads, and changes nothing; the checks are small total functions over what it found.
 
 mod checks;
+mod elastigroup;
 mod facts;
 mod fleet;
 mod gather;
@@ -11,6 +12,7 @@ mod text;
 use serde::Serialize;
 
 pub use checks::diagnose;
+pub use elastigroup::Group as Elastigroup;
 pub use facts::{Facts, Permission, Space};
 pub use fleet::{FleetFacts, FleetInstance, diagnose_fleet, gather_fleet};
 pub use gather::{Asking, gather};

@@ -18,4 +18,4 @@ pub use connections::{Connections, HostConnections};
 pub use credentials::{CredentialError, Credentials};
 pub use reqwest::ReqwestTransport;
 pub(crate) use transport::with_causes;
-pub use transport::{Transport, TransportError};
+pub use transport::{Operation, Transport, TransportError};

@@ -19,6 +19,15 @@ pub trait Transport: Send + Sync {
     ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>>;
 }
 
+/// What a request is about, for whoever counts: goes with it as an extension where its headers do not tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Whose API it is.
+    pub service: &'static str,
+    /// One of few words: no ids in it.
+    pub name: String,
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {

@@ -95,9 +95,14 @@ impl Hands {
                 Event::ElastigroupReplied { order, answer }
             }
             .boxed(),
-            Action::AskReplacement => {
-                async move { Event::ReplacementAsked { answer: hands.replace.ask().await } }.boxed()
+            Action::AskReplacement => async move {
+                let answer = match &hands.elastigroup {
+                    Some(elastigroup) => elastigroup.replace().await,
+                    None => hands.replace.ask().await,
+                };
+                Event::ReplacementAsked { answer }
             }
+            .boxed(),
             Action::Announce { .. } | Action::Reply { .. } | Action::Promise { .. } | Action::Progress { .. } => {
                 return None;
             }

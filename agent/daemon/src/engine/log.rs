@@ -1,18 +1,26 @@
 //! What the engine logs: each turn once, as an event with fields.
 
-use pitcrew_core::elastigroup::Order;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pitcrew_core::elastigroup::{Order, Receipt, Reply};
 use pitcrew_core::time::Spoken;
 use pitcrew_core::view::View;
 use pitcrew_core::wire::{Action, Event, Failure, Moment};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::is_good;
+
+/// A trouble that comes and goes is said again when it has been gone for so long.
+const SAID_AGAIN: Duration = Duration::from_secs(1800);
 
 /// Remembers what was said last, so that it is not said twice.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     sentence: String,
-    troubles: Vec<String>,
+    /// Troubles, and when each was seen last.
+    troubles: BTreeMap<String, Instant>,
     /// The latest bad answer: the trouble in it needs no line of its own.
     answered: String,
     ledger: Option<String>,
@@ -45,6 +53,10 @@ impl Log {
             Event::DrainScriptsEnded { answer } => ended("drain.d has ended", answer),
             Event::TagsRemoved { answer } => ended("tags removed", answer),
             Event::Released { answer } => ended("released", answer),
+            Event::ElastigroupReplied {
+                order,
+                answer: Ok(Reply::Signalled(Receipt { message: Some(message), .. })),
+            } => warn!(?order, "Elastigroup took the signal, and says: {message}"),
             Event::ElastigroupReplied { order, answer: Ok(_) } if *order != Order::Look => {
                 info!(?order, "Elastigroup did as it was asked");
             }
@@ -104,12 +116,13 @@ impl Log {
             self.sentence.clone_from(&view.sentence);
         }
         let answered = std::mem::take(&mut self.answered);
-        let is_said = |trouble: &String| self.troubles.contains(trouble) || answered.contains(trouble.as_str());
-        for trouble in view.troubles.iter().filter(|trouble| !is_said(trouble)) {
-            warn!("{trouble}");
-        }
-        if view.troubles != self.troubles {
-            self.troubles.clone_from(&view.troubles);
+        let now = Instant::now();
+        self.troubles.retain(|_, seen| now.duration_since(*seen) < SAID_AGAIN);
+        for trouble in &view.troubles {
+            let is_said = self.troubles.insert(trouble.clone(), now).is_some() || answered.contains(trouble.as_str());
+            if !is_said {
+                warn!("{trouble}");
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use pitcrew_rehearsal::cli::{Runs, play, play_many, said};
 use pitcrew_rehearsal::crew::{Crew, Verb};
 use pitcrew_rehearsal::interruption::{Action, Interruption, Kill, Moment};
 use pitcrew_rehearsal::lifecycle::LifecycleEvent;
-use pitcrew_rehearsal::rehearsal::{Options, Owner, Stage};
+use pitcrew_rehearsal::rehearsal::{Group, Options, Owner, Stage};
 use pitcrew_rehearsal::seat::Seat;
 use pitcrew_rehearsal::timeline::Timeline;
 use pitcrew_rehearsal::verdict::Judgement;
@@ -45,6 +45,10 @@ enum Sabotage {
     DoesNotWriteDown,
     /// A notice is never read.
     HearsNothing,
+    /// An unlock call never leaves the instance, and is answered as if it had.
+    SwallowsUnlock,
+    /// The same of the call that ends standby.
+    SwallowsStandbyExit,
     /// No connection is ever counted, and nothing is waited for.
     CountsNothing,
 }
@@ -63,6 +67,8 @@ impl Between for Sabotage {
             | Self::NeverAnswers
             | Self::KeepsTheTags
             | Self::TakesTheLastHealthyOut
+            | Self::SwallowsUnlock
+            | Self::SwallowsStandbyExit
             | Self::HearsNothing => doors,
         }
     }
@@ -127,6 +133,7 @@ struct Tampered {
 
 const REGISTERED: &str = "<RegisterTargetsResponse xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\">\
     <RegisterTargetsResult/><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></RegisterTargetsResponse>";
+const DONE: &str = r#"{"response":{"status":{"code":200,"message":"OK"}}}"#;
 const TAGS_DELETED: &str = "<DeleteTagsResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
     <requestId>1</requestId><return>true</return></DeleteTagsResponse>";
 
@@ -169,6 +176,12 @@ impl Tampered {
                 self.honest.send(request, patience).await
             }
             Sabotage::KeepsTheTags if is("DeleteTags") => Ok(http::Response::new(Bytes::from(TAGS_DELETED))),
+            Sabotage::SwallowsUnlock if request.uri().path().ends_with("/unlock") => {
+                Ok(http::Response::new(Bytes::from(DONE)))
+            }
+            Sabotage::SwallowsStandbyExit if request.uri().path().ends_with("/standby/exit") => {
+                Ok(http::Response::new(Bytes::from(DONE)))
+            }
             Sabotage::HearsNothing if request.uri().path().ends_with("spot/instance-action") => {
                 let mut absent = http::Response::new(Bytes::new());
                 *absent.status_mut() = http::StatusCode::NOT_FOUND;
@@ -179,6 +192,8 @@ impl Tampered {
             | Sabotage::RegistersAStranger
             | Sabotage::MovesForCodeDeploy
             | Sabotage::KeepsTheTags
+            | Sabotage::SwallowsUnlock
+            | Sabotage::SwallowsStandbyExit
             | Sabotage::HearsNothing
             | Sabotage::NeverAnswers
             | Sabotage::TakesTheLastHealthyOut
@@ -236,6 +251,16 @@ fn table() -> Vec<(Sabotage, Options, &'static str)> {
             Sabotage::NeverAnswers,
             Options { settings: "deployment.hook_timeout = \"2h\"".to_owned(), first: true, ..options() },
             "invariant 5, each hook answered once, in time: ",
+        ),
+        (
+            Sabotage::SwallowsUnlock,
+            Options { elastigroup: Some(Group::default()), ..options() },
+            "invariant 6, protections are released: ",
+        ),
+        (
+            Sabotage::SwallowsStandbyExit,
+            Options { elastigroup: Some(Group::default()), owner: Owner::Elastigroup, ..options() },
+            "invariant 6, protections are released: ",
         ),
         (
             Sabotage::KeepsTheTags,

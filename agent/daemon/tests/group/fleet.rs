@@ -19,7 +19,7 @@ use pitcrew::effect::tags::Owner as TagOwner;
 use pitcrew::effect::{Elastigroup, Tags, aws, elastigroup};
 use pitcrew::intake::imds::{Endpoint, Imds};
 use pitcrew_core::Core;
-use pitcrew_core::elastigroup::Settings as ElastigroupSettings;
+use pitcrew_core::elastigroup::{Process, Settings as ElastigroupSettings};
 use pitcrew_core::ids::{CallId, DeploymentGroup};
 use pitcrew_core::lifecycle::LifecycleEvent;
 use pitcrew_core::memory::Memory;
@@ -77,8 +77,7 @@ impl Organization {
         let (status, body) = if refused {
             (429, r#"{"response":{"status":{"code":429},"data":"Rate limit exceeded"}}"#.to_owned())
         } else {
-            let item =
-                r#"{"lifeCycleState":"ACTIVE","strategy":{"signals":[{"name":"INSTANCE_READY","timeout":900}]}}"#;
+            let item = r#"{"lifeCycleState":"ACTIVE","strategy":{"signals":[{"name":"INSTANCE_READY","timeout":900}]},"suspensions":[]}"#;
             (200, format!(r#"{{"response":{{"status":{{"code":200}},"items":[{item}]}}}}"#))
         };
         Response::builder()
@@ -138,7 +137,10 @@ async fn instance(number: u64, client: Elastigroup, mut hooks: Hooks) -> bool {
     };
     let settings = Settings {
         owner: Some(Owner::Pitcrew),
-        elastigroup: Some(ElastigroupSettings::default()),
+        elastigroup: Some(ElastigroupSettings {
+            suspend: [Process::PreventiveReplacement].into(),
+            ..Default::default()
+        }),
         seed: number,
         ..Settings::default()
     };

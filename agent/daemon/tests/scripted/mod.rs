@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use pitcrew::doors::{Transport, TransportError};
+use pitcrew::doors::{Operation, Transport, TransportError};
 use tokio::time::Instant;
 
 type Script = dyn Fn(Request<Bytes>) -> BoxFuture<'static, Outcome> + Send + Sync;
@@ -30,6 +30,7 @@ pub(crate) struct Seen {
     pub(crate) uri: String,
     pub(crate) headers: http::HeaderMap,
     pub(crate) body: String,
+    pub(crate) operation: Option<Operation>,
 }
 
 #[allow(dead_code, reason = "not every test file uses everything")]
@@ -64,6 +65,7 @@ impl Transport for Scripted {
             uri: request.uri().to_string(),
             headers: request.headers().clone(),
             body: String::from_utf8_lossy(request.body()).into_owned(),
+            operation: request.extensions().get().cloned(),
         });
         let answer = (self.script)(request);
         Box::pin(async move {

@@ -76,7 +76,7 @@ pub struct RehearseArgs {
     pub owner: Who,
 
     /// The instances belong to an Elastigroup, which wants: scale-in, replace, unhealthy, roll
-    #[arg(long, value_name = "WHAT", requires = "at")]
+    #[arg(long, value_name = "WHAT", requires = "at", conflicts_with_all = ["interrupt_at", "chaos"])]
     pub elastigroup: Option<Wish>,
 
     /// When the Elastigroup wants it: with this lifecycle event on the first instance; or so many seconds after the load
@@ -88,8 +88,8 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "EVENT")]
     pub fail_at: Option<LifecycleEvent>,
 
-    /// Kill the agent (SIGKILL); it starts again a second later. During a lifecycle event; or, with --interrupt-at,
-    /// so many seconds after the notice, or at an AWS call that has taken effect
+    /// Kill the agent (SIGKILL); it starts again a second later. During a lifecycle event (`EVENT:for-good`: nobody starts
+    /// it again); or, with --interrupt-at, so many seconds after the notice, or at an AWS call that has taken effect
     #[arg(long, value_name = "EVENT|+SECONDS|CALL")]
     pub kill_agent_at: Option<Kill>,
 
@@ -370,7 +370,7 @@ impl RehearseArgs {
         };
         let (interrupted, wanted) = (during(self.interrupt_at), during(self.at));
         let killed = match &self.kill_agent_at {
-            Some(Kill::During(event)) => Some(*event),
+            Some(Kill::During(event) | Kill::ForGood(event)) => Some(*event),
             Some(Kill::AfterNotice(_) | Kill::Calling(_)) if interrupted.is_none() && self.interrupt_at.is_none() => {
                 bail!("--kill-agent-at with seconds or a call goes with --interrupt-at");
             }
@@ -443,7 +443,7 @@ mod tests {
 
     #[test]
     fn a_bad_option_says_which_words_are_good() {
-        let cases: [(&[&str], &str); 13] = [
+        let cases: [(&[&str], &str); 18] = [
             (&["--fail-at", "Lunch"], "`Lunch` is no lifecycle event"),
             (&["--fail-at", "Install"], "scripts run in ApplicationStop"),
             (&["--kill-agent-at", "BlockTraffic"], "only happens where CodeDeploy controls traffic"),
@@ -457,6 +457,11 @@ mod tests {
             (&["--interrupt-at", "5", "--notice", "3"], "5..=3600"),
             (&["--notice", "20"], "--interrupt-at"),
             (&["--fault", "fire"], "throttle, 5xx, slow, denied, imds-hang"),
+            (&["--elastigroup", "explode", "--at", "3"], "it does scale-in, replace, unhealthy, roll"),
+            (&["--elastigroup", "roll"], "--at <EVENT|SECONDS>"),
+            (&["--at", "3"], "--elastigroup <WHAT>"),
+            (&["--elastigroup", "roll", "--at", "BlockTraffic"], "only happens where CodeDeploy controls traffic"),
+            (&["--elastigroup", "roll", "--at", "3", "--interrupt-at", "3"], "cannot be used with"),
         ];
         for (words, expected) in cases {
             let error = read(words).and_then(|args| args.options(1).map(drop).map_err(|error| error.to_string()));

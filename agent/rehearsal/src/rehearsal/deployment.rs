@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::Company;
 use super::dying::die;
 use super::group;
-use super::interrupt::{Fate, kill_and_restart, strike};
+use super::interrupt::{Fate, kill_agent, kill_and_restart, strike};
 use crate::bundle::Bundle;
 use crate::death::Death;
 use crate::host_agent::Order;
@@ -92,6 +92,7 @@ pub(super) async fn roll(company: Arc<Company>, seats: Vec<Seat>, rollout: Rollo
         // Only the first instance has a fate, and only there a deployment dies.
         disturbance.fate = disturbance.fate.filter(|_| place == 0);
         disturbance.wish = disturbance.wish.filter(|_| place == 0);
+        disturbance.kill = disturbance.kill.filter(|kill| place == 0 || !matches!(kill, Kill::ForGood(_)));
         disturbance.death = disturbance.death.filter(|_| place == 0);
         match play(&company, seat, &order, &disturbance, &mut beside).await {
             Ok(()) => ended.succeeded_on.push(seat.number),
@@ -168,13 +169,18 @@ fn disturb(
     event: LifecycleEvent,
     beside: &mut JoinSet<()>,
 ) {
-    if let Some(kill @ Kill::During(during)) = &disturbance.kill
+    if let Some(kill @ (Kill::During(during) | Kill::ForGood(during))) = &disturbance.kill
         && *during == event
     {
         let (company, seat, kill) = (Arc::clone(company), seat.clone(), kill.clone());
         beside.spawn(async move {
             sleep(Duration::from_millis(company.world.draw(1000))).await;
-            kill_and_restart(&company, &seat, &kill.to_string()).await;
+            match &kill {
+                Kill::ForGood(_) => drop(kill_agent(&company, &seat, &kill.to_string()).await),
+                Kill::During(_) | Kill::AfterNotice(_) | Kill::Calling(_) => {
+                    kill_and_restart(&company, &seat, &kill.to_string()).await;
+                }
+            }
         });
     }
     if let Some((wish, Moment::During(during))) = disturbance.wish

@@ -17,11 +17,13 @@ const TURN: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(1800);
 /// A replacement is launched before an instance is detached.
 const LAUNCH: Duration = Duration::from_secs(20);
+/// A target that is missing for so long is put back, or its instance counts as unhealthy, where the group does so.
+const MISSED: Duration = Duration::from_secs(8);
 /// From one token to the next.
 const ROTATION: Duration = Duration::from_secs(20);
 
-/// What goes on for the whole rehearsal: instances that do not get ready are replaced, tokens are rotated. Ends when it
-/// is dropped.
+/// What goes on for the whole rehearsal: instances that do not get ready are replaced, those that somebody wants detached
+/// are, and tokens are rotated. Ends when it is dropped.
 pub(super) fn lives(company: &Arc<Company>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let Some(plan) = company.world.elastigroup_plan.clone() else { return tasks };
@@ -34,18 +36,45 @@ pub(super) fn lives(company: &Arc<Company>) -> JoinSet<()> {
             }
         });
     }
-    if plan.ready.is_some() && plan.launches {
-        for seat in company.world.seats.iter().filter(|seat| seat.deployed_to) {
-            let (company, seat) = (Arc::clone(company), seat.clone());
-            tasks.spawn(async move {
-                while !company.world.is_overdue(&seat) {
-                    sleep(TURN).await;
-                }
-                take(&company, &seat).await;
-            });
+    let replaces_unready = plan.ready.is_some() && plan.launches && plan.unknown.replaces_unready;
+    for seat in company.world.seats.iter().filter(|seat| seat.deployed_to) {
+        if plan.unknown.heals_deregistered || plan.unknown.puts_back {
+            tasks.spawn(misses(Arc::clone(company), seat.clone(), plan.unknown.puts_back));
         }
+        let (company, seat) = (Arc::clone(company), seat.clone());
+        tasks.spawn(async move {
+            let goes =
+                || company.world.is_to_be_detached(&seat) || (replaces_unready && company.world.is_overdue(&seat));
+            while !goes() {
+                sleep(TURN).await;
+            }
+            take(&company, &seat).await;
+        });
     }
     tasks
+}
+
+/// Puts an instance back where it is missing, or replaces it. Ends when it is gone.
+async fn misses(company: Arc<Company>, seat: Seat, puts_back: bool) {
+    let world = &company.world;
+    let mut since = None;
+    while !company.is_gone(seat.number) {
+        sleep(TURN).await;
+        let missing = world.group_misses(&seat);
+        if missing.is_empty() {
+            since = None;
+            continue;
+        }
+        if since.get_or_insert_with(Instant::now).elapsed() < MISSED {
+            continue;
+        }
+        if puts_back {
+            world.group_puts_back(&missing);
+        } else if world.group_chooses(Wish::Unhealthy, &[seat.number]).is_some() {
+            return take(&company, &seat).await;
+        }
+        since = None;
+    }
 }
 
 /// The group wants something from now on, and this ends when it has it.

@@ -122,7 +122,7 @@ async fn end(company: &Company, seat: &Seat, action: Action, notice: Duration, w
 
 async fn kill(company: &Company, seat: &Seat, kill: Option<&Kill>) {
     match kill {
-        None | Some(Kill::During(_)) => return,
+        None | Some(Kill::During(_) | Kill::ForGood(_)) => return,
         Some(Kill::AfterNotice(after)) => sleep(*after).await,
         Some(Kill::Calling(action)) => company.world.called(seat, action).await,
     }
@@ -131,15 +131,24 @@ async fn kill(company: &Company, seat: &Seat, kill: Option<&Kill>) {
     }
 }
 
-/// Kills the agent, and starts it again as systemd would, unless the instance is gone by then.
-pub(super) async fn kill_and_restart(company: &Company, seat: &Seat, when: &str) {
+/// Kills the agent; says whether it is dead.
+pub(super) async fn kill_agent(company: &Company, seat: &Seat, when: &str) -> bool {
     if company.is_gone(seat.number) {
-        return;
+        return false;
     }
     if let Err(error) = company.crew.kill_agent(seat).await {
-        return note(company, seat, format!("the agent could not be killed: {error:#}"));
+        note(company, seat, format!("the agent could not be killed: {error:#}"));
+        return false;
     }
     company.world.happened(Some(seat.number), Happening::AgentKilled { when: when.to_owned() });
+    true
+}
+
+/// Kills the agent, and starts it again as systemd would, unless the instance is gone by then.
+pub(super) async fn kill_and_restart(company: &Company, seat: &Seat, when: &str) {
+    if !kill_agent(company, seat, when).await {
+        return;
+    }
     select! {
         biased;
         () = company.gone(seat.number) => {}

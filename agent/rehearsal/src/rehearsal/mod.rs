@@ -437,7 +437,8 @@ async fn is_settled(company: &Company) -> bool {
             continue;
         };
         let stays_out = world.notices().iter().any(|notice| notice.instance == seat.number && notice.ends_service())
-            || world.is_held_back(seat);
+            || world.is_held_back(seat)
+            || world.is_detached(seat);
         let settled = match services.healthy_release().await {
             Some(_) if stays_out => world.in_traffic(seat).is_empty(),
             Some(_) => is_back(world, seat),

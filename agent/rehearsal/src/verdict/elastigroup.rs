@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Evidence;
 use super::invariants::{Judgement, Seen};
-use crate::interruption::Action;
+use crate::interruption::{Action, Kill};
 use crate::timeline::{Entry, Happening};
 use crate::world::elastigroup::{GroupFault, GroupReport, Wish};
 
@@ -22,7 +22,8 @@ pub(super) fn protections(evidence: &Evidence<'_>) -> Seen {
         Some(stranded) => return (Judgement::Broken, stranded.clone()),
         None => {}
     }
-    if let (Some(lasting), true) = (report.lasting.first(), answers) {
+    let gives_back = !matches!(evidence.options.kill_agent_at, Some(Kill::ForGood(_)));
+    if let (Some(lasting), true) = (report.lasting.first(), answers && gives_back) {
         return (Judgement::Broken, format!("{lasting}, though nothing is being deployed any more"));
     }
     match (report.lasting.as_slice(), report.protected.len()) {
@@ -36,8 +37,14 @@ pub(super) fn protections(evidence: &Evidence<'_>) -> Seen {
 /// Whether the group left alone what was being deployed to.
 pub(super) fn left_alone(evidence: &Evidence<'_>, timeline: &[Entry]) -> Option<Seen> {
     let report = evidence.world.group_report()?;
-    let (wish, _) = evidence.options.elastigroup.as_ref()?.wish?;
-    if wish == Wish::Roll || fault(evidence).is_some() || evidence.deployments.is_empty() {
+    let group = evidence.options.elastigroup.as_ref()?;
+    let wants = match group.wish {
+        Some((Wish::ScaleIn | Wish::Replace | Wish::Unhealthy, _)) => true,
+        // A roll goes on, whatever happens.
+        Some((Wish::Roll, _)) => false,
+        None => group.plan.unknown.heals_deregistered,
+    };
+    if !wants || fault(evidence).is_some() || evidence.deployments.is_empty() {
         return None;
     }
     let detached = evidence.world.notices().into_iter().filter(|notice| notice.action == Action::Elastigroup);

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Evidence, LastSight, elastigroup, leaving};
 use crate::crew::ScriptCode;
+use crate::interruption::Kill;
 use crate::rehearsal::{Aftermath, Hooks, Owner};
 use crate::timeline::{Entry, Happening, ScriptEnd};
 use crate::world::calls::{Call, Caller, Effect};
@@ -113,6 +114,9 @@ fn deployment(evidence: &Evidence<'_>) -> Seen {
     let failed_on = || evidence.deployments.iter().flat_map(|ended| &ended.failed_on);
     if failed_on().any(gone) && failed_on().all(gone) {
         return (Judgement::Held, format!("{sentence}; no deployment survives its instance"));
+    }
+    if matches!(options.kill_agent_at, Some(Kill::ForGood(_))) {
+        return (Judgement::NotApplicable, format!("hooks fail where no agent is: {sentence}"));
     }
     let failed_somewhere = failed_on().next().is_some();
     // Without an agent a shim must fail: an instance that cannot leave traffic must not be changed.
@@ -263,6 +267,9 @@ fn back(evidence: &Evidence<'_>) -> Seen {
                 Some(Ok(_)) => {
                     let why = format!("instance {number} is unhealthy, but its agent does not report it");
                     return (Judgement::Broken, why);
+                }
+                Some(Err(_)) if matches!(evidence.options.kill_agent_at, Some(Kill::ForGood(_))) => {
+                    seen.push(format!("instance {number} is unhealthy and out, and its agent is dead"));
                 }
                 Some(Err(error)) => {
                     return (Judgement::Broken, format!("the agent of instance {number} says nothing: {error}"));

@@ -71,7 +71,9 @@ impl Action {
             Self::Rebalance => Some("meta-data/events/recommendations/rebalance"),
             Self::Scheduled => Some("meta-data/events/maintenance/scheduled"),
             Self::AutoScaling => Some("meta-data/autoscaling/target-lifecycle-state"),
-            Self::Shutdown | Self::Elastigroup => None,
+            // Where the group marks what it detached.
+            Self::Elastigroup => Some("meta-data/tags/instance/spotinst:aws:ec2:state"),
+            Self::Shutdown => None,
         }
     }
 }

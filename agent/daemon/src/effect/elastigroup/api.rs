@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::reading;
 use super::token::{Token, Tokens};
-use crate::doors::{Transport, with_causes};
+use crate::doors::{Operation, Transport, with_causes};
 
 /// Speaks the API.
 pub(super) struct Api {
@@ -72,34 +72,48 @@ impl Refusal {
 
 impl Api {
     /// Sends a request; where the token is refused and there is a newer one, once more.
-    pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answered, Refusal> {
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        operation: &Operation,
+    ) -> Result<Answered, Refusal> {
+        let request = self.request(method, path, body, operation)?;
         let token = self.tokens.current().await?;
-        let answer = self.exchange(&method, path, body, &token).await?;
+        let answer = self.exchange(&request, &token).await?;
         if answer.status() != StatusCode::UNAUTHORIZED {
             return read(&answer);
         }
         let newer = self.tokens.newer_than(&token).await?;
         match newer {
-            Some(newer) => read(&self.exchange(&method, path, body, &newer).await?),
+            Some(newer) => read(&self.exchange(&request, &newer).await?),
             None => read(&answer),
         }
     }
 
-    async fn exchange(
+    /// The request, but for the token.
+    fn request(
         &self,
-        method: &Method,
+        method: Method,
         path: &str,
         body: Option<&Value>,
-        token: &Token,
-    ) -> Result<Response<Bytes>, Refusal> {
+        operation: &Operation,
+    ) -> Result<Request<Bytes>, Refusal> {
         let base = self.base_url.to_string();
         let uri = format!("{}{path}", base.trim_end_matches('/'));
         let uri: Uri = uri.parse().map_err(|_| Refusal::new(FailureKind::Invalid, format!("`{uri}` is no address")))?;
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut request = Request::new(Bytes::from(body));
-        *request.method_mut() = method.clone();
+        *request.method_mut() = method;
         *request.uri_mut() = uri;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.extensions_mut().insert(operation.clone());
+        Ok(request)
+    }
+
+    async fn exchange(&self, request: &Request<Bytes>, token: &Token) -> Result<Response<Bytes>, Refusal> {
+        let mut request = request.clone();
         request.headers_mut().insert(AUTHORIZATION, token.header()?);
         self.transport
             .send(request, self.timeout)

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 
 use super::Tags;
 use crate::config;
-use crate::doors::{Credentials, Transport};
+use crate::doors::{Credentials, Operation, Transport};
 use crate::intake::imds::Imds;
 use api::{Answered, Api, Refusal};
 use budget::{Admission, Budget, Urgency};
@@ -41,7 +41,6 @@ pub struct Elastigroup {
     budget: Budget,
     places: Places,
     instance: InstanceId,
-    drain_by_default: Duration,
 }
 
 /// What the client goes through.
@@ -86,7 +85,6 @@ impl Elastigroup {
             budget: Budget::new(doors.seed),
             places: Places::new(settings, doors.imds, doors.tags),
             instance,
-            drain_by_default: Declared::DEFAULT_HOLD,
         })
     }
 
@@ -124,20 +122,31 @@ impl Elastigroup {
             .map_err(|refusal: Refusal| failure("Elastigroup does not say how healthy its instances are", refusal))
     }
 
-    /// Detaches this instance from its group, which terminates it and, unless the group shall shrink, replaces it.
-    pub async fn detach(&self, shrink: bool) -> Result<(), Failure> {
+    /// The group, in its own JSON.
+    pub async fn document(&self) -> Result<Value, Failure> {
+        let read = async { self.group_document(&self.places.find().await?).await };
+        read.await.map_err(|refusal| failure("what the Elastigroup declares is not known", refusal))
+    }
+
+    /// Detaches this instance from its group, which holds it for as long as it would by itself, terminates it and replaces
+    /// it. Says who does.
+    pub async fn replace(&self) -> Result<String, Failure> {
         let detach = async {
             let place = self.places.find().await?;
+            let hold = self.declared().await?.hold();
             let body = json!({
                 "instancesToDetach": [self.instance.as_str()],
                 "shouldTerminateInstances": true,
-                "shouldDecrementTargetCapacity": shrink,
-                "drainingTimeout": self.drain_by_default.as_secs(),
+                "shouldDecrementTargetCapacity": false,
+                "drainingTimeout": hold.as_secs(),
             });
             let call = self.of_group(Method::PUT, "/aws/ec2/group/{}/detachInstances", &place);
-            self.send(&place, Call { body: Some(body), ..call }).await.map(drop)
+            self.send(&place, Call { body: Some(body), ..call }).await
         };
-        detach.await.map_err(|refusal| failure("Elastigroup did not detach this instance", refusal))
+        match detach.await {
+            Ok(_) => Ok("its Elastigroup replaces this instance".to_owned()),
+            Err(refusal) => Err(failure("no Elastigroup replaces this instance", refusal)),
+        }
     }
 
     async fn look(&self) -> Result<Reply, Refusal> {
@@ -158,9 +167,12 @@ impl Elastigroup {
 
     async fn declared(&self) -> Result<Declared, Refusal> {
         let place = self.places.find().await?;
-        let answer = self.send(&place, self.of_group(Method::GET, "/aws/ec2/group/{}", &place)).await?;
-        let group = answer.items.first().ok_or_else(|| Refusal::unreadable("it names no group"))?;
-        Ok(reading::declared(group))
+        Ok(reading::declared(&self.group_document(&place).await?))
+    }
+
+    async fn group_document(&self, place: &Place) -> Result<Value, Refusal> {
+        let answer = self.send(place, self.of_group(Method::GET, "/aws/ec2/group/{}", place)).await?;
+        answer.items.into_iter().next().ok_or_else(|| Refusal::unreadable("it names no group"))
     }
 
     async fn signal(&self, signal: Signal) -> Result<Reply, Refusal> {
@@ -212,12 +224,7 @@ impl Elastigroup {
     /// Another instance of the group that is locked is being deployed to, and relies on the suspensions: it ends them.
     async fn resume(&self, processes: &[Process], minutes: u32) -> Result<Reply, Refusal> {
         let place = self.places.find().await?;
-        let status = self.send(&place, self.of_group(Method::GET, "/aws/ec2/group/{}/status", &place)).await?;
-        let others = status.items.iter().filter(|item| item["instanceId"] != self.instance.as_str());
-        if others
-            .clone()
-            .any(|item| item["lockStatus"].as_str().is_some_and(|word| word.eq_ignore_ascii_case("locked")))
-        {
+        if self.another_is_locked(&place).await? {
             return Ok(Reply::Done);
         }
         // One without an end, or with another end than ours, was not made here.
@@ -234,10 +241,22 @@ impl Elastigroup {
                 })
             })
             .collect();
-        if !ours.is_empty() {
-            self.send(&place, self.end(&ours, &place)).await?;
+        if ours.is_empty() {
+            return Ok(Reply::Done);
+        }
+        self.send(&place, self.end(&ours, &place)).await?;
+        // One that locked itself since the first look may have found them just before they ended.
+        if minutes > 0 && self.another_is_locked(&place).await? {
+            return self.suspend(&ours, minutes).await;
         }
         Ok(Reply::Done)
+    }
+
+    async fn another_is_locked(&self, place: &Place) -> Result<bool, Refusal> {
+        let status = self.send(place, self.of_group(Method::GET, "/aws/ec2/group/{}/status", place)).await?;
+        let is_locked =
+            |item: &Value| item["lockStatus"].as_str().is_some_and(|word| word.eq_ignore_ascii_case("locked"));
+        Ok(status.items.iter().any(|item| item["instanceId"] != self.instance.as_str() && is_locked(item)))
     }
 
     fn end<'a>(&self, processes: &[Process], place: &'a Place) -> Call<'a> {
@@ -279,7 +298,8 @@ impl Elastigroup {
         if let Some(minutes) = call.minutes {
             path.push_str(&format!("&{}={minutes}", call.query));
         }
-        let answer = self.api.send(call.method, &path, call.body.as_ref()).await;
+        let operation = Operation { service: "elastigroup", name: format!("{} {}", call.method, call.route) };
+        let answer = self.api.send(call.method, &path, call.body.as_ref(), &operation).await;
         match &answer {
             Ok(answered) => self.budget.answered(&route, &answered.allowance),
             Err(refusal) => self.budget.refused(&route, refusal),

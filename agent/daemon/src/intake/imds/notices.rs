@@ -68,6 +68,13 @@ impl NoticePoller {
         }
     }
 
+    /// Asks for Elastigroup's mark, too.
+    #[must_use]
+    pub fn in_elastigroup(mut self) -> Self {
+        self.watches.push(Watch { source: Source::Elastigroup, standing: BTreeMap::new() });
+        self
+    }
+
     /// Polls until the receiver is gone. Each notice is told as soon as its own source has answered.
     pub async fn run<I>(mut self, heard: mpsc::Sender<I>)
     where

@@ -22,9 +22,12 @@ pub(super) enum Source {
     Rebalance,
     AutoScaling,
     Scheduled,
+    /// The tag by which Elastigroup marks an on-demand instance that it detached, where tags stand in the metadata.
+    Elastigroup,
 }
 
 impl Source {
+    /// What is polled on every instance.
     pub(super) const ALL: [Source; 4] = [Source::Spot, Source::Rebalance, Source::AutoScaling, Source::Scheduled];
 
     /// Below `/latest/`.
@@ -34,6 +37,7 @@ impl Source {
             Source::Rebalance => "meta-data/events/recommendations/rebalance",
             Source::AutoScaling => "meta-data/autoscaling/target-lifecycle-state",
             Source::Scheduled => "meta-data/events/maintenance/scheduled",
+            Source::Elastigroup => "meta-data/tags/instance/spotinst:aws:ec2:state",
         }
     }
 
@@ -46,6 +50,7 @@ impl Source {
             Source::AutoScaling => (turn, 0),
             Source::Rebalance => (2 * turn, turn / 2),
             Source::Scheduled => (6 * turn, turn - 1),
+            Source::Elastigroup => (6 * turn, turn.saturating_sub(2)),
         };
         let (every, offset) = place;
         poll == 0 || poll % every == offset
@@ -58,6 +63,7 @@ impl Source {
             NoticeKind::Rebalance => self == Source::Rebalance,
             NoticeKind::AutoScaling => self == Source::AutoScaling,
             NoticeKind::Scheduled => self == Source::Scheduled,
+            // A detach is told in more than one way, and never taken back.
             NoticeKind::Elastigroup | NoticeKind::Shutdown | NoticeKind::Operator => false,
         }
     }
@@ -72,6 +78,7 @@ impl Source {
             Source::Rebalance => self.parse(answer).map(rebalance),
             Source::AutoScaling => Ok(auto_scaling(answer)),
             Source::Scheduled => self.parse(answer).map(|events| scheduled(events, calendar)),
+            Source::Elastigroup => Ok(elastigroup(answer)),
         }
     }
 
@@ -118,6 +125,13 @@ fn rebalance(said: Recommendation) -> Vec<Notice> {
 fn auto_scaling(said: &[u8]) -> Vec<Notice> {
     match said.trim_ascii() {
         b"Terminated" | b"Warmed:Terminated" => vec![Notice { kind: NoticeKind::AutoScaling, time: None }],
+        _ => Vec::new(),
+    }
+}
+
+fn elastigroup(said: &[u8]) -> Vec<Notice> {
+    match said.trim_ascii() {
+        b"detached" => vec![Notice { kind: NoticeKind::Elastigroup, time: None }],
         _ => Vec::new(),
     }
 }
@@ -258,6 +272,14 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_that_is_tagged_as_detached_is_one() {
+        assert_eq!(read(Source::Elastigroup, "detached\n"), [(NoticeKind::Elastigroup, None)]);
+        for state in ["active", "", "<html>"] {
+            assert_eq!(read(Source::Elastigroup, state), [], "{state}");
+        }
+    }
+
+    #[test]
     fn scheduled_events_count_while_they_are_active_and_near() {
         let event = |not_before: &str, code: &str, state: &str| {
             format!(
@@ -307,7 +329,9 @@ mod tests {
         let asked = |source: Source, polls: std::ops::Range<u64>| polls.filter(|poll| source.is_due(*poll, 5)).count();
         assert_eq!(Source::ALL.map(|source| asked(source, 0..1)), [1, 1, 1, 1]);
         assert_eq!(Source::ALL.map(|source| asked(source, 60..120)), [60, 6, 12, 2]);
-        let at_once = |poll| Source::ALL.iter().filter(|source| source.is_due(poll, 5)).count();
+        assert_eq!(asked(Source::Elastigroup, 60..120), 2);
+        let at_once =
+            |poll| Source::ALL.iter().chain([&Source::Elastigroup]).filter(|source| source.is_due(poll, 5)).count();
         assert_eq!((1..300).map(at_once).max(), Some(2), "never two beside the interruption");
         // Polls that are seconds apart themselves ask everywhere as often as they can.
         assert_eq!(Source::ALL.map(|source| (60..72).filter(|poll| source.is_due(*poll, 1)).count()), [12, 6, 12, 2]);

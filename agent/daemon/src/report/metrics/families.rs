@@ -128,10 +128,10 @@ families! {
         "For how long it did not answer, in all.";
     IMDS_REQUESTS = "pitcrew_imds_requests_total" Counter, ["outcome" = "ok, absent, throttled, refused, failed, timeout, unreachable"],
         "Requests to the metadata service; absent (404) is a good answer.";
-    API_REQUESTS = "pitcrew_api_requests_total" Counter, ["service" = "as requests are signed for: elasticloadbalancing, codedeploy, autoscaling, ec2, ssm", "operation" = "as the service names it", "outcome" = "ok, throttled, refused, failed, timeout, unreachable"],
-        "Calls of AWS services.";
+    API_REQUESTS = "pitcrew_api_requests_total" Counter, ["service" = "as requests are signed for: elasticloadbalancing, codedeploy, autoscaling, ec2, ssm; or elastigroup", "operation" = "as the service names it; of elastigroup, method and path, as its allowance is counted", "outcome" = "ok, throttled, refused, failed, timeout, unreachable"],
+        "Calls of AWS services, and of Elastigroup.";
     API_DURATION = "pitcrew_api_request_duration_seconds" Histogram { bounds: SHORT }, ["service" = "as of pitcrew_api_requests_total"],
-        "How long calls of AWS services took, whatever came of them.";
+        "How long calls of AWS services and of Elastigroup took, whatever came of them.";
     LEDGER_WRITES = "pitcrew_ledger_writes_total" Counter, ["outcome" = "ok, failed"],
         "Writes of what must survive a crash.";
     HTTP_REQUESTS = "pitcrew_http_requests_total" Counter, ["path" = "the known paths, other", "status" = "of the answer"],

@@ -10,7 +10,7 @@ use http::{Request, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::{Metrics, families as of};
-use crate::doors::{Transport, TransportError};
+use crate::doors::{Operation, Transport, TransportError};
 
 /// A transport that counts.
 pub struct Metered {
@@ -32,7 +32,7 @@ impl Transport for Metered {
             let answer = self.inner.send(request, timeout).await;
             match call {
                 Call::Imds => self.metrics.count(&of::IMDS_REQUESTS, &[outcome(&answer, "absent")]),
-                Call::Aws { service, operation } => {
+                Call::Api { service, operation } => {
                     let outcome = outcome(&answer, "refused");
                     self.metrics.count(&of::API_REQUESTS, &[&service, &operation, outcome]);
                     self.metrics.observe(&of::API_DURATION, &[&service], began.elapsed());
@@ -48,7 +48,8 @@ impl Transport for Metered {
 #[derive(Debug, PartialEq, Eq)]
 enum Call {
     Imds,
-    Aws {
+    /// AWS's, or Elastigroup's.
+    Api {
         service: String,
         operation: String,
     },
@@ -62,11 +63,14 @@ impl Call {
         if request.headers().keys().any(|name| name.as_str().starts_with("x-aws-ec2-metadata-token")) {
             return Call::Imds;
         }
+        if let Some(Operation { service, name }) = request.extensions().get::<Operation>() {
+            return Call::Api { service: (*service).to_owned(), operation: name.clone() };
+        }
         match header(AUTHORIZATION.as_str()).and_then(service) {
             Some(service) => {
                 let target = header("x-amz-target").and_then(|target| target.rsplit('.').next()).map(str::to_owned);
                 let operation = target.or_else(|| action(request.body()));
-                Call::Aws { service: service.to_owned(), operation: operation.unwrap_or_default() }
+                Call::Api { service: service.to_owned(), operation: operation.unwrap_or_default() }
             }
             None => Call::Other,
         }
@@ -122,16 +126,20 @@ mod tests {
             .header("x-amz-target", "CodeDeploy_20141006.GetDeployment")
             .body(Bytes::from("{}"))
             .unwrap();
-        let aws = |service: &str, operation: &str| Call::Aws { service: service.into(), operation: operation.into() };
-        assert_eq!(Call::of(&target), aws("codedeploy", "GetDeployment"));
+        let api = |service: &str, operation: &str| Call::Api { service: service.into(), operation: operation.into() };
+        assert_eq!(Call::of(&target), api("codedeploy", "GetDeployment"));
 
         let signed = SIGNED.replace("codedeploy", "elasticloadbalancing");
         let query = Request::builder().header(AUTHORIZATION, signed);
         let query = query.body(Bytes::from("Action=DescribeTargetHealth&Version=2015-12-01")).unwrap();
-        assert_eq!(Call::of(&query), aws("elasticloadbalancing", "DescribeTargetHealth"));
+        assert_eq!(Call::of(&query), api("elasticloadbalancing", "DescribeTargetHealth"));
 
         let token = Request::builder().header("X-aws-ec2-metadata-token", "t").body(Bytes::new()).unwrap();
         assert_eq!(Call::of(&token), Call::Imds);
+
+        let mut named = Request::builder().header(AUTHORIZATION, "Bearer s3cr3t").body(Bytes::new()).unwrap();
+        named.extensions_mut().insert(Operation { service: "elastigroup", name: "POST /lock".to_owned() });
+        assert_eq!(Call::of(&named), api("elastigroup", "POST /lock"));
         assert_eq!(Call::of(&Request::new(Bytes::new())), Call::Other);
     }
 

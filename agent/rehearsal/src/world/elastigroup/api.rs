@@ -1,15 +1,16 @@
-//! The API: routes, envelopes and errors as its documents have them.
+//! The API: what it answers, and what an answer changes.
 
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::fate::SignalRecord;
 use super::fault::Fate;
 use super::rate::Standing;
+use super::wire::{Asked, What, query, respond, written};
 use super::{ACCOUNT, GROUP, Life, Lock};
 use crate::lock::lock;
 use crate::timeline::Happening;
@@ -17,40 +18,10 @@ use crate::world::calls::{Call, Caller, Effect};
 use crate::world::imds::rfc3339;
 use crate::world::{State, World};
 
-/// Where every path begins.
-pub(in crate::world) const PREFIX: &str = "/aws/ec2/";
-
-/// A request, told apart.
-struct Asked {
-    /// Method and path, with `{}` for ids.
-    route: String,
-    /// The instance that it is about, where it is about one.
-    instance: Option<String>,
-    group: Option<String>,
-    what: What,
-}
-
-#[derive(Clone, Copy)]
-enum What {
-    Look,
-    Lock,
-    Unlock,
-    Enter,
-    Exit,
-    Signal,
-    Group,
-    Status,
-    Healthiness,
-    Suspensions,
-    Suspend,
-    Resume,
-    Detach,
-}
-
 /// An error: status, code, message.
-type Refusal = (StatusCode, &'static str, String);
+pub(super) type Refusal = (StatusCode, &'static str, String);
 /// `response.items`, and what was changed in target groups.
-type Answer = (Vec<Value>, Vec<Effect>);
+pub(super) type Answer = (Vec<Value>, Vec<Effect>);
 
 impl World {
     pub(in crate::world) async fn elastigroup(&self, request: &Request<Bytes>) -> Response<Bytes> {
@@ -90,6 +61,7 @@ impl World {
             }
             _ => None,
         };
+        let explains = state.elastigroup.as_ref().is_none_or(|group| group.plan.unknown.explains_errors);
         state.turn.send_replace(());
         drop(state);
         if let Some(action) = told {
@@ -103,7 +75,10 @@ impl World {
         for effect in effects {
             self.tell_of_effect(effect, "Elastigroup".to_owned());
         }
-        respond(fate, outcome, standing, wall)
+        match outcome {
+            Err((status, ..)) if !explains => written(status, &json!({}), standing),
+            outcome => respond(fate, outcome, standing, wall),
+        }
     }
 }
 
@@ -166,6 +141,7 @@ impl State {
             What::Look => {
                 let state = match group.members.get(&id).map(|member| member.life) {
                     Some(Life::Detached { .. }) => "TERMINATING",
+                    Some(Life::HeldBack | Life::Active) if group.plan.unknown.other_words => "FULFILLED",
                     Some(Life::HeldBack | Life::Active) => "ACTIVE",
                     None => return none(Vec::new()),
                 };
@@ -196,7 +172,7 @@ impl State {
                 Ok((Vec::new(), taken))
             }
             What::Exit => {
-                let gives_back = group.plan.standby_gives_back;
+                let gives_back = group.plan.unknown.standby_gives_back;
                 let Some(member) = group.members.get_mut(&id) else { return none(Vec::new()) };
                 if !std::mem::take(&mut member.standby) {
                     return Err((
@@ -219,11 +195,11 @@ impl State {
                         .into_iter()
                         .flatten()
                         .collect();
-                none(vec![json!({
-                    "id": GROUP,
-                    "name": "rehearsal",
-                    "strategy": { "drainingTimeout": plan.draining_timeout.as_secs(), "signals": signals },
-                })])
+                let mut group = recommended();
+                group["id"] = json!(GROUP);
+                group["strategy"]["drainingTimeout"] = json!(plan.draining_timeout.as_secs());
+                group["strategy"]["signals"] = json!(signals);
+                none(vec![group])
             }
             What::Status => {
                 let status = group.members.iter().map(|(id, member)| {
@@ -248,7 +224,7 @@ impl State {
                 let asked = body["suspensions"].as_array().cloned().unwrap_or_default();
                 for suspension in &asked {
                     let name = suspension["name"].as_str().unwrap_or_default();
-                    if !group.plan.prolongs_suspensions && group.is_suspended(name, now) {
+                    if !group.plan.unknown.prolongs_suspensions && group.is_suspended(name, now) {
                         let message = format!("{name} is suspended already");
                         return Err((StatusCode::BAD_REQUEST, "GENERAL_ERROR", message));
                     }
@@ -265,7 +241,12 @@ impl State {
                 }
                 none(vec![suspended(group, now, &wall_at)])
             }
-            What::Detach => none(Vec::new()),
+            What::Detach => {
+                let asked = body["instancesToDetach"].as_array().cloned().unwrap_or_default();
+                let of_group = asked.iter().filter_map(Value::as_str).filter_map(|id| group.members.get(id));
+                group.to_detach.extend(of_group.map(|member| member.number));
+                none(Vec::new())
+            }
         }
     }
 
@@ -277,6 +258,13 @@ impl State {
         let Some(member) = group.members.get_mut(id) else {
             return Err((StatusCode::BAD_REQUEST, "GENERAL_ERROR", "the instance is in no group".to_owned()));
         };
+        let declared = match signal {
+            "INSTANCE_READY" => group.plan.ready.is_some(),
+            _ => group.plan.shutdown.is_some() && matches!(member.life, Life::Detached { .. }),
+        };
+        if group.plan.unknown.refuses_signals && !declared {
+            return Err((StatusCode::BAD_REQUEST, "GENERAL_ERROR", "nobody waits for this signal".to_owned()));
+        }
         let mut give = Vec::new();
         let ends = match (signal, &mut member.life) {
             ("INSTANCE_READY", life) => {
@@ -307,6 +295,13 @@ impl State {
     }
 }
 
+/// The shipped group that has nothing to mend.
+fn recommended() -> Value {
+    let shipped = include_str!("../../../../../packaging/elastigroup/recommended.json");
+    let mut exported: Value = serde_json::from_str(shipped).unwrap_or_default();
+    exported["group"].take()
+}
+
 fn suspended(group: &super::Elastigroup, now: Instant, wall_at: &dyn Fn(Instant) -> String) -> Value {
     let live: Vec<_> = group.suspensions.iter().filter(|(name, _)| group.is_suspended(name, now)).collect();
     let suspensions: Vec<Value> =
@@ -328,97 +323,4 @@ fn too_many() -> Refusal {
 
 fn unauthorized() -> Refusal {
     (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "the token is not valid".to_owned())
-}
-
-impl Asked {
-    fn read(request: &Request<Bytes>) -> Option<Self> {
-        let path = request.uri().path().strip_prefix(PREFIX)?;
-        let parts: Vec<&str> = path.split('/').collect();
-        let method = request.method();
-        let owned = |id: &str| Some(id.to_owned());
-        let (template, instance, group, what) = match (method, parts.as_slice()) {
-            (&Method::POST, ["instance", "signal"]) => ("instance/signal", None, None, What::Signal),
-            (&Method::GET, ["instance", id]) => ("instance/{}", owned(id), None, What::Look),
-            (&Method::POST, ["instance", id, "lock"]) => ("instance/{}/lock", owned(id), None, What::Lock),
-            (&Method::POST, ["instance", id, "unlock"]) => ("instance/{}/unlock", owned(id), None, What::Unlock),
-            (&Method::POST, ["instance", id, "standby", "enter"]) => {
-                ("instance/{}/standby/enter", owned(id), None, What::Enter)
-            }
-            (&Method::POST, ["instance", id, "standby", "exit"]) => {
-                ("instance/{}/standby/exit", owned(id), None, What::Exit)
-            }
-            (&Method::GET, ["group", id]) => ("group/{}", None, owned(id), What::Group),
-            (&Method::GET, ["group", id, "status"]) => ("group/{}/status", None, owned(id), What::Status),
-            (&Method::GET, ["group", id, "instanceHealthiness"]) => {
-                ("group/{}/instanceHealthiness", None, owned(id), What::Healthiness)
-            }
-            (&Method::GET, ["group", id, "suspension"]) => ("group/{}/suspension", None, owned(id), What::Suspensions),
-            (&Method::POST, ["group", id, "suspension"]) => ("group/{}/suspension", None, owned(id), What::Suspend),
-            (&Method::DELETE, ["group", id, "suspension"]) => ("group/{}/suspension", None, owned(id), What::Resume),
-            (&Method::PUT, ["group", id, "detachInstances"]) => {
-                ("group/{}/detachInstances", None, owned(id), What::Detach)
-            }
-            _ => return None,
-        };
-        let instance = instance.or_else(|| {
-            let body: Value = serde_json::from_slice(request.body()).ok()?;
-            body["instanceId"].as_str().map(str::to_owned)
-        });
-        Some(Self { route: format!("{method} {PREFIX}{template}"), instance, group, what })
-    }
-}
-
-fn query(request: &Request<Bytes>, name: &str) -> Option<String> {
-    let pairs = form_urlencoded::parse(request.uri().query()?.as_bytes());
-    let mut found = pairs.filter(|(key, _)| key == name);
-    found.next().map(|(_, value)| value.into_owned())
-}
-
-fn respond(
-    fate: Fate,
-    outcome: Result<Answer, Refusal>,
-    standing: Option<Standing>,
-    wall: SystemTime,
-) -> Response<Bytes> {
-    let request = json!({ "id": "0a1b2c3d", "timestamp": rfc3339(wall) });
-    match (fate, outcome) {
-        (Fate::Html, _) => {
-            let mut page = Response::new(Bytes::from_static(b"<html><body>We will be back soon</body></html>"));
-            page.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-            page
-        }
-        (Fate::Bare, Ok(_)) => written(StatusCode::OK, &json!({ "response": {} }), None),
-        (_, Ok((items, _))) => {
-            let count = items.len();
-            let status = json!({ "code": 200, "message": "OK" });
-            let response = json!({ "status": status, "items": items, "count": count });
-            written(StatusCode::OK, &json!({ "request": request, "response": response }), standing)
-        }
-        (_, Err((status, _, message))) if status == StatusCode::TOO_MANY_REQUESTS => {
-            let response = json!({ "status": { "code": 429, "message": "Too Many Requests" }, "data": message });
-            let standing = standing.map(|standing| Standing { remaining: 0, ..standing });
-            written(status, &json!({ "request": request, "response": response }), standing)
-        }
-        (_, Err((status, code, message))) => {
-            let reason = status.canonical_reason().unwrap_or_default();
-            let response = json!({
-                "status": { "code": status.as_u16(), "message": reason },
-                "errors": [{ "code": code, "message": message }],
-            });
-            written(status, &json!({ "request": request, "response": response }), standing)
-        }
-    }
-}
-
-fn written(status: StatusCode, body: &Value, standing: Option<Standing>) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_string()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(Standing { limit, remaining, reset, .. }) = standing {
-        headers.insert("x-ratelimit-limit", limit.into());
-        headers.insert("x-ratelimit-remaining", remaining.into());
-        headers.insert("x-ratelimit-reset", reset.as_secs().into());
-    }
-    response
 }

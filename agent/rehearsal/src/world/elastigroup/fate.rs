@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Elastigroup, Life, Lock, RouteLoad};
+use super::{Elastigroup, Life, Lock, Member, RouteLoad};
 use crate::interruption::Action;
 use crate::lock::lock;
 use crate::seat::Seat;
@@ -112,7 +112,7 @@ impl Elastigroup {
                 Wish::Replace => {
                     member.standby
                         || self.is_suspended("PREVENTIVE_REPLACEMENT", now)
-                        || (locked && self.plan.lock_stops_replacement)
+                        || (locked && self.plan.unknown.lock_stops_replacement)
                 }
                 Wish::Unhealthy => member.standby || self.is_suspended("AUTO_HEALING", now),
                 Wish::Roll => false,
@@ -149,7 +149,11 @@ impl World {
         if let Some(member) = state.elastigroup.as_mut().and_then(|group| group.members.get_mut(&seat.instance_id)) {
             member.life = Life::Detached { until: now + hold, may_go: false };
         }
+        let tags = state.elastigroup.as_ref().is_some_and(|group| group.plan.unknown.tags_detached);
         drop(state);
+        if tags {
+            self.set_tag(seat, "spotinst:aws:ec2:state", Some("detached"));
+        }
         for effect in effects {
             self.tell_of_effect(effect, "Elastigroup".to_owned());
         }
@@ -166,11 +170,50 @@ impl World {
         })
     }
 
+    /// Whether the group has detached the instance.
+    pub fn is_detached(&self, seat: &Seat) -> bool {
+        let state = lock(&self.state);
+        let member = state.elastigroup.as_ref().and_then(|group| group.members.get(&seat.instance_id));
+        member.is_some_and(|member| matches!(member.life, Life::Detached { .. }))
+    }
+
     /// Whether the instance waits to be registered until it says that it is ready.
     pub fn is_held_back(&self, seat: &Seat) -> bool {
         let state = lock(&self.state);
         let member = state.elastigroup.as_ref().and_then(|group| group.members.get(&seat.instance_id));
         member.is_some_and(|member| member.life == Life::HeldBack)
+    }
+
+    /// Whether somebody has asked the group to detach the instance.
+    pub fn is_to_be_detached(&self, seat: &Seat) -> bool {
+        lock(&self.state).elastigroup.as_ref().is_some_and(|group| group.to_detach.contains(&seat.number))
+    }
+
+    /// What of this instance the group would put back: it serves, is not in standby, and is not where it was at first.
+    pub fn group_misses(&self, seat: &Seat) -> Vec<(String, TargetId)> {
+        let own = self.registered_from_the_start(seat);
+        let now = self.target_health(seat);
+        let state = lock(&self.state);
+        let member = state.elastigroup.as_ref().and_then(|group| group.members.get(&seat.instance_id));
+        match member {
+            Some(Member { life: Life::Active, standby: false, .. }) => own
+                .into_iter()
+                .filter(|(group, target)| {
+                    !now.iter()
+                        .any(|(name, other, health)| (name, other) == (group, target) && health.state != "draining")
+                })
+                .collect(),
+            Some(_) | None => Vec::new(),
+        }
+    }
+
+    /// The group registers an instance in these places.
+    pub fn group_puts_back(&self, places: &[(String, TargetId)]) {
+        let now = self.clock.now();
+        let effects = lock(&self.state).put_into_groups(now, places);
+        for effect in effects {
+            self.tell_of_effect(effect, "Elastigroup".to_owned());
+        }
     }
 
     /// Whether the instance waited for longer than the group does: it is replaced.

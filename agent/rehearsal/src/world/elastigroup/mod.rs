@@ -1,11 +1,12 @@
 //! The Elastigroup that the world's instances belong to: its API, and what it does with them by itself.
 //!
-//! Where Elastigroup's behaviour is not documented, [`GroupPlan`] says which answer this world gives.
+//! Where Elastigroup's behaviour is not documented, [`Unknown`] says which answer this world gives.
 
 mod api;
 mod fate;
 mod fault;
 mod rate;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,10 +16,10 @@ use tokio::time::Instant;
 
 use super::targets::TargetId;
 
-pub(super) use api::PREFIX;
 pub use fate::{Choice, GroupReport, SignalRecord, Wish};
 pub use fault::GroupFault;
 use rate::Rate;
+pub(super) use wire::PREFIX;
 
 /// The group's id.
 pub const GROUP: &str = "sig-0a1b2c3d";
@@ -40,18 +41,75 @@ pub struct GroupPlan {
     pub launches: bool,
     /// Requests a minute that are allowed for each route.
     pub limit: u32,
+    /// The instance's tags come so long after the world.
+    pub tags_after: Duration,
+    /// Where nobody knows.
+    pub unknown: Unknown,
+    /// How the API misbehaves.
+    pub fault: Option<GroupFault>,
+    /// The agents move traffic by standby.
+    pub moves_traffic: bool,
+}
+
+/// The answers that this world gives where Elastigroup's documents give none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
     /// Whether a lock stops a preventive replacement, too.
     pub lock_stops_replacement: bool,
     /// Whether a suspension that runs can be prolonged.
     pub prolongs_suspensions: bool,
     /// Whether an instance that left standby is registered again.
     pub standby_gives_back: bool,
-    /// The instance's tags come so long after the world.
-    pub tags_after: Duration,
-    /// How the API misbehaves.
-    pub fault: Option<GroupFault>,
-    /// The agents move traffic by standby.
-    pub moves_traffic: bool,
+    /// Whether an instance that has been registered nowhere for a while counts as unhealthy.
+    pub heals_deregistered: bool,
+    /// Whether a target that somebody else took out is put back after a while.
+    pub puts_back: bool,
+    /// Whether an instance that says too late that it is ready was replaced in the meantime.
+    pub replaces_unready: bool,
+    /// Whether a signal that the group does not declare, or that comes at a wrong time, is refused.
+    pub refuses_signals: bool,
+    /// Whether an instance that was detached is tagged so: an on-demand one is; of a Spot instance the request is.
+    pub tags_detached: bool,
+    /// Whether errors have bodies.
+    pub explains_errors: bool,
+    /// Whether an instance that serves is called by another word than ACTIVE.
+    pub other_words: bool,
+}
+
+impl Default for Unknown {
+    fn default() -> Self {
+        Self {
+            lock_stops_replacement: false,
+            prolongs_suspensions: true,
+            standby_gives_back: true,
+            heals_deregistered: false,
+            puts_back: false,
+            replaces_unready: true,
+            refuses_signals: false,
+            tags_detached: false,
+            explains_errors: true,
+            other_words: false,
+        }
+    }
+}
+
+impl Unknown {
+    /// The usual answers but for one, each in turn, with its name.
+    pub fn each() -> [(&'static str, Self); 10] {
+        let usual = Self::default();
+        [
+            ("a lock stops replacements", Self { lock_stops_replacement: true, ..usual.clone() }),
+            ("no suspension is prolonged", Self { prolongs_suspensions: false, ..usual.clone() }),
+            ("standby gives nothing back", Self { standby_gives_back: false, ..usual.clone() }),
+            ("what is deregistered is healed", Self { heals_deregistered: true, ..usual.clone() }),
+            ("what is deregistered is put back", Self { puts_back: true, ..usual.clone() }),
+            ("nobody is replaced for being late", Self { replaces_unready: false, ..usual.clone() }),
+            ("signals are refused", Self { refuses_signals: true, ..usual.clone() }),
+            ("what is detached is tagged", Self { tags_detached: true, ..usual.clone() }),
+            ("errors say nothing", Self { explains_errors: false, ..usual.clone() }),
+            ("states have other words", Self { other_words: true, ..usual }),
+        ]
+    }
 }
 
 impl Default for GroupPlan {
@@ -62,10 +120,8 @@ impl Default for GroupPlan {
             shutdown: Some(Duration::from_secs(300)),
             launches: false,
             limit: 300,
-            lock_stops_replacement: false,
-            prolongs_suspensions: true,
-            standby_gives_back: true,
             tags_after: Duration::ZERO,
+            unknown: Unknown::default(),
             fault: None,
             moves_traffic: false,
         }
@@ -88,6 +144,8 @@ pub(super) struct Elastigroup {
     passed_over: BTreeSet<(u8, Wish)>,
     /// Who was locked, or in standby, at any time.
     protected: BTreeSet<u8>,
+    /// Whom somebody asked to be detached.
+    to_detach: BTreeSet<u8>,
 }
 
 #[derive(Debug)]
@@ -150,6 +208,7 @@ impl Elastigroup {
             choices: Vec::new(),
             passed_over: BTreeSet::new(),
             protected: BTreeSet::new(),
+            to_detach: BTreeSet::new(),
             plan,
         }
     }
