@@ -19,13 +19,15 @@ mod deployment;
 mod elastigroup;
 #[path = "model/fingerprint.rs"]
 mod fingerprint;
-#[path = "worlds/invariant.rs"]
+#[path = "shared/invariant.rs"]
 mod invariant;
-#[path = "model/laws.rs"]
+#[path = "model/invariants.rs"]
+mod invariants;
+#[path = "shared/laws.rs"]
 mod laws;
 #[path = "model/outside.rs"]
 mod outside;
-#[path = "worlds/sabotage.rs"]
+#[path = "shared/sabotage.rs"]
 #[allow(dead_code, reason = "the seeded worlds use the rest")]
 mod sabotage;
 #[path = "model/scene.rs"]
@@ -35,7 +37,7 @@ mod world;
 
 use crate::checker::explore;
 use crate::invariant::Invariant;
-use crate::sabotage::Sabotage;
+use crate::sabotage::{PLANTED, Sabotage};
 use crate::scene::Scene;
 
 /// Explores each scene with up to so many troubles; tells the figures, and the shortest way into a broken invariant.
@@ -83,22 +85,9 @@ fn every_pair_of_troubles_everywhere() {
 
 #[test]
 fn every_planted_fault_is_found() {
-    let table = [
-        (Sabotage::RegistersWhileLeaving, Invariant::NoReturnOnceLeaving),
-        (Sabotage::NeverGivesBack, Invariant::NothingStranded),
-        (Sabotage::RegistersAStranger, Invariant::OnlyWhatWasTaken),
-        (Sabotage::MovesForCodeDeploy, Invariant::OneOwner),
-        (Sabotage::AnswersTwice, Invariant::OneAnswerInTime),
-        (Sabotage::NeverAnswers, Invariant::OneAnswerInTime),
-        (Sabotage::LocksForGood, Invariant::ProtectionsEnd),
-        (Sabotage::ActsWhenTheTimeIsOver, Invariant::WithinTheDeadline),
-        (Sabotage::TakesTheLastHealthyOut, Invariant::LastHealthySpared),
-        (Sabotage::AnswersBeforeAllHasDrained, Invariant::DrainedBeforeDone),
-        (Sabotage::ReturnsWhileTheApplicationIsReplaced, Invariant::OutWhileReplaced),
-        (Sabotage::DoesNotWriteDown, Invariant::WrittenBeforeTaken),
-        (Sabotage::Oversleeps, Invariant::Lives),
-    ];
-    for (sabotage, invariant) in table {
+    for (sabotage, invariant) in PLANTED {
+        // What stays in standby is looked at for ever: that way is found before its end is judged.
+        let invariant = if sabotage == Sabotage::StaysInStandby { Invariant::NothingStranded } else { invariant };
         let scenes = Scene::all();
         let mut worlds = (0..=1).flat_map(|troubles| scenes.iter().map(move |scene| (scene, troubles)));
         let found = worlds.find_map(|(scene, troubles)| explore(scene, troubles, Some(sabotage)).broken);

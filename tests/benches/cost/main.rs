@@ -1,6 +1,6 @@
 //! What Pitcrew costs, beside the AWS CLI in the same world and the same run. Nothing is asserted about time.
 //!
-//!     cargo bench -p pitcrew-tests --bench cost [-- --json | -- --markdown >docs/PERFORMANCE.md]
+//!     cargo bench --profile dev --workspace --bench cost [-- --json | -- --markdown >docs/PERFORMANCE.md]
 //!
 //! Needs python3-venv, and PyPI once, for the AWS CLI; and a machine with little else to do. Measures the `pitcrew` of
 //! the release profile, which it builds, or the one named by `PITCREW_BIN`: the resident set of packages is that of
@@ -10,12 +10,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot be made is not printed")]
 
 mod aws_cli;
+mod bytes;
+mod fleet;
 mod machine;
 mod process;
 mod rehearsed;
 mod relay;
 mod report;
 mod stopwatch;
+mod tests;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -62,7 +65,7 @@ fn main() {
     let (notices, notice_ratio) = rehearsed::notices(&pitcrew);
     let (absences, absence_ratio) = rehearsed::out_of_service(&pitcrew);
     report.ratios.extend([notice_ratio, absence_ratio]);
-    report.tables.extend([calls, pairs, notices, idle, absences]);
+    report.tables.extend([calls, pairs, notices, idle, absences, fleet::fleets(), bytes::bytes(&pitcrew)]);
     if arguments.iter().any(|argument| argument == "--markdown") {
         print!("{}", report.markdown(&machine::described()));
     } else if arguments.iter().any(|argument| argument == "--json") {
@@ -186,17 +189,18 @@ fn pairs(agent: &Agent, aws_cli: &AwsCli, world: &World) -> (Table, String) {
     (table, ratio)
 }
 
-/// The release binary beside this one, built now, or the one that is named.
+/// The release binary, built now, or the one that is named.
 fn binary() -> PathBuf {
     if let Some(named) = std::env::var_os("PITCREW_BIN") {
         return std::fs::canonicalize(&named).unwrap_or_else(|error| panic!("PITCREW_BIN {named:?}: {error}"));
     }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo).args(["build", "--release", "--bin", "pitcrew"]).status().unwrap();
-    assert!(built.success(), "pitcrew cannot be built");
-    // This program is <target>/release/deps/cost-….
-    let deps = std::env::current_exe().unwrap();
-    deps.parent().and_then(Path::parent).unwrap().join("pitcrew")
+    let build = ["build", "--release", "--locked", "--bin", "pitcrew", "--message-format=json"];
+    let messages = tests::cargo(Command::new("cargo").args(build));
+    let mut built = messages.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    built.next().unwrap_or_else(|| panic!("cargo built no executable"))
 }
 
 /// What the README has an operator configure.

@@ -30,7 +30,7 @@ impl Report {
 const HEAD: &str = "\
 # Performance
 
-Generated: `cargo bench -p pitcrew-tests --bench cost -- --markdown >docs/PERFORMANCE.md`. Ratios first: they hold on other
+Generated: `cargo bench --profile dev --workspace --bench cost -- --markdown >docs/PERFORMANCE.md`. Ratios first: they hold on other
 machines; the figures below are of this one.
 ";
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::choice::Choice;
 use crate::fingerprint::fingerprint;
 use crate::invariant::{Broken, Invariant};
+use crate::laws::Judged;
 use crate::sabotage::Sabotage;
 use crate::scene::Scene;
 use crate::world::World;

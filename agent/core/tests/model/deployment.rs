@@ -9,7 +9,8 @@ use pitcrew_core::time::Instant;
 use pitcrew_core::wire::{Event, HookCall, Owner, Verdict};
 
 use crate::balancer::By;
-use crate::world::{Caller, Checked, Happening, TICK, World};
+use crate::laws::Checked;
+use crate::world::{Caller, Happening, TICK, World};
 
 /// Between the answer to one hook and the call of the next.
 const GAP: u64 = 2 * TICK;

@@ -8,7 +8,8 @@ use pitcrew_core::wire::{Action, DeploymentState, Event, Failure, FailureKind, G
 
 use crate::balancer::{By, DELAY, Group};
 use crate::invariant::Invariant;
-use crate::world::{Caller, Checked, Happening, TICK, World};
+use crate::laws::{Checked, Judged};
+use crate::world::{Caller, Happening, TICK, World};
 
 impl World {
     pub(crate) fn carry_out(&mut self, action: Action) -> Checked {

@@ -9,14 +9,15 @@ use pitcrew_core::ids::CallId;
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::memory::Memory;
 use pitcrew_core::notice::{Notice, NoticeKind};
-use pitcrew_core::time::{Instant, Now, WallTime};
+use pitcrew_core::time::{Instant, WallTime};
 use pitcrew_core::wire::{Action, Event, Observation, OperatorRequest};
 
 use crate::balancer::{By, Group};
 use crate::choice::{Choice, Trouble};
 use crate::deployment::Deployment;
 use crate::elastigroup::{Spot, is_standby};
-use crate::invariant::{Broken, Invariant};
+use crate::invariant::Invariant;
+use crate::laws::{Checked, Judged};
 use crate::sabotage::{Mind, Sabotage};
 use crate::scene::Scene;
 
@@ -29,8 +30,6 @@ const OPERATOR: CallId = CallId(100);
 const PATIENCE: u64 = 40_000;
 /// The agent is down for so long.
 const DOWN: u64 = 4 * TICK;
-
-pub(crate) type Checked = Result<(), Broken>;
 
 /// Who waits for an answer, and until when.
 #[derive(Clone, Copy, Debug)]
@@ -126,10 +125,6 @@ impl World {
         world
     }
 
-    pub(crate) fn now(&self) -> Now {
-        Now { at: Instant(self.t), wall: WallTime(EPOCH + self.t) }
-    }
-
     pub(crate) fn app_is_up(&self) -> bool {
         !self.app.stopped && !self.app.ill
     }
@@ -144,10 +139,6 @@ impl World {
         if let Some(trace) = &mut self.trace {
             trace.push(format!("{:>8.2} {}", t as f64 / 1000.0, line()));
         }
-    }
-
-    pub(crate) fn hold(&self, invariant: Invariant, holds: bool, what: impl FnOnce() -> String) -> Checked {
-        if holds { Ok(()) } else { Err(Broken { invariant, t: self.t, what: what() }) }
     }
 
     /// What happens next, and when; no happening: the core wakes up.

@@ -7,8 +7,9 @@ use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::revision::Revision;
 use pitcrew_core::wire::{DeploymentState, Event, HookCall, Owner, Verdict};
 
+use crate::laws::Checked;
 use crate::scenario::{CALM, DeploymentPlan, End};
-use crate::world::{Caller, Checked, Happening, World};
+use crate::world::{Caller, Happening, World};
 
 /// CodeDeploy itself learns so late that a deployment is over.
 const CODEDEPLOY_LEARNS: u64 = 10_000;

@@ -1,117 +1,58 @@
-//! The design's invariants, checked after every event and before every action.
+//! The seeded worlds as the invariants see them, and what must be so at their end.
 
-use pitcrew_core::lifecycle::LifecycleEvent as E;
+use pitcrew_core::ids::{CallId, TargetGroupArn};
 use pitcrew_core::memory::Memory;
-use pitcrew_core::notice::NoticeKind;
-use pitcrew_core::time::millis;
-use pitcrew_core::wire::{Action, Event, Owner, TargetState, Verdict};
+use pitcrew_core::settings::Settings;
+use pitcrew_core::time::{Instant, Now, WallTime, millis};
+use pitcrew_core::wire::{Observation, Owner, TargetState};
 
 use crate::balancer::{By, Truth};
 use crate::codedeploy::Deployment;
-use crate::invariant::{Broken, Invariant};
+use crate::invariant::Invariant;
+use crate::laws::{Checked, Judged, Waiting};
 use crate::outside::number;
-use crate::world::{Caller, Checked, World};
+use crate::world::{EPOCH, World};
 
 /// What others change is seen within this time, as long as nothing goes wrong.
 const SEEN_WITHIN: u64 = 70_000;
 /// Connections are counted so often: one that is shorter may be missed.
 const COUNTED_EVERY: u64 = 300;
 
-impl World<'_> {
-    pub(crate) fn hold(&self, invariant: Invariant, holds: bool, what: impl FnOnce() -> String) -> Checked {
-        if holds { Ok(()) } else { Err(Broken { invariant, t: self.t, what: what() }) }
+impl Judged for World<'_> {
+    fn t(&self) -> u64 {
+        self.t
     }
 
-    pub(crate) fn check_memory(&self, event: &Event, before: &Memory) -> Checked {
-        let leaves = |memory: &Memory| memory.leaving.is_some();
-        if let Event::NoticeSeen { notice } = event {
-            self.hold(
-                Invariant::NoReturnOnceLeaving,
-                leaves(&self.memory) || notice.kind == NoticeKind::Rebalance,
-                || format!("{notice:?} was not heard"),
-            )?;
-        }
-        let may_stay = match event {
-            Event::NoticeWithdrawn { .. } => self.settings.return_when_withdrawn,
-            Event::Started => before
-                .leaving
-                .iter()
-                .all(|leaving| leaving.notices.iter().all(|notice| notice.kind == NoticeKind::Shutdown)),
-            _ => false,
-        };
-        self.hold(Invariant::NoReturnOnceLeaving, !leaves(before) || leaves(&self.memory) || may_stay, || {
-            format!("forgot that it leaves over {event:?}")
-        })?;
-        for (id, lease) in &self.memory.leases {
-            let owner = self.deployments[deployment(id.as_str())].owner;
-            let right = lease.owner == owner && (owner.is_here() || !lease.holds_traffic);
-            self.hold(Invariant::OneOwner, right, || format!("{id} belongs to {owner:?}, not as {lease:?}"))?;
-        }
-        Ok(())
+    fn now(&self) -> Now {
+        Now { at: Instant(self.t - self.boot), wall: WallTime(EPOCH + self.t) }
     }
 
-    pub(crate) fn check_action(&self, action: &Action) -> Checked {
-        let memory = &self.memory;
-        let deploys = memory.leases.values().any(|lease| lease.holds_traffic);
-        match action {
-            Action::Register { group, targets } => {
-                self.hold(Invariant::NoReturnOnceLeaving, memory.leaving.is_none(), || format!("{action:?}"))?;
-                let taken = |target| memory.taken_out.get(group).is_some_and(|taken| taken.since(target).is_some());
-                self.hold(Invariant::OnlyWhatWasTaken, targets.iter().all(taken), || format!("{action:?}"))?;
-                let replaces = self.deployments.iter().any(|deployment| deployment.replacing);
-                self.hold(Invariant::OutWhileReplaced, !deploys && !replaces && memory.hold.is_none(), || {
-                    format!("{action:?}")
-                })
-            }
-            Action::Deregister { group, targets } => {
-                let wanted = deploys || memory.hold.is_some() || memory.leaving.is_some();
-                self.hold(Invariant::OneOwner, wanted, || format!("nobody wanted {action:?}"))?;
-                let taken = |target| memory.taken_out.get(group).is_some_and(|taken| taken.since(target).is_some());
-                self.hold(Invariant::WrittenBeforeTaken, targets.iter().all(taken), || format!("{action:?}"))?;
-                if memory.hold.is_some() || memory.leaving.is_some() {
-                    return Ok(());
-                }
-                let last = self.seen.get(&number(group)).is_some_and(|seen| {
-                    let healthy = seen.own.values().any(|state| *state == TargetState::Healthy);
-                    seen.peers > 0 && seen.healthy_peers == 0 && healthy
-                });
-                self.hold(Invariant::LastHealthySpared, !last, || format!("{action:?}"))
-            }
-            Action::Elastigroup(order) => self.check_order(order),
-            Action::RunDrainScripts { .. } | Action::RemoveTags | Action::Release { .. } => {
-                let now = self.now().at;
-                let in_time = memory.leaving.as_ref().is_some_and(|leaving| now < leaving.deadline);
-                self.hold(Invariant::WithinTheDeadline, in_time, || format!("{action:?}"))
-            }
-            Action::Reply { call, answer } => {
-                let caller = self.calls.get(call).copied();
-                let in_time = caller.is_some_and(|caller| self.t <= caller.deadline);
-                self.hold(Invariant::OneAnswerInTime, in_time, || format!("{action:?} for {caller:?}"))?;
-                match caller {
-                    Some(Caller { hook: Some((n, E::ApplicationStop | E::BeforeInstall)), .. })
-                        if answer.verdict == Verdict::Done
-                            && self.deployments[n].owner != Owner::CodeDeploy
-                            && memory.leaving.is_none() =>
-                    {
-                        self.check_drained()
-                    }
-                    Some(_) | None => Ok(()),
-                }
-            }
-            Action::Promise { call, within, .. } => {
-                let caller = self.calls.get(call).copied();
-                let in_time = caller.is_some_and(|caller| self.t + millis(*within) <= caller.deadline);
-                self.hold(Invariant::OneAnswerInTime, in_time, || format!("{action:?} for {caller:?}"))
-            }
-            Action::LearnOwner { .. }
-            | Action::LearnDeployment { .. }
-            | Action::DiscoverGroups
-            | Action::ObserveGroup { .. }
-            | Action::CountConnections { .. }
-            | Action::Progress { .. }
-            | Action::AskReplacement
-            | Action::Announce { .. } => Ok(()),
-        }
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    fn owner(&self, deployment: usize) -> Owner {
+        self.deployments[deployment].owner
+    }
+
+    fn replaces(&self) -> bool {
+        self.deployments.iter().any(|deployment| deployment.replacing)
+    }
+
+    fn seen(&self, group: &TargetGroupArn) -> Option<&Observation> {
+        self.seen.get(&number(group))
+    }
+
+    fn waiting(&self, call: CallId) -> Option<Waiting> {
+        self.calls.get(&call).map(|caller| Waiting { until: caller.deadline, hook: caller.hook })
+    }
+
+    fn is_in_standby(&self) -> bool {
+        self.spot.standby
     }
 
     fn check_drained(&self) -> Checked {
@@ -139,7 +80,9 @@ impl World<'_> {
         }
         Ok(())
     }
+}
 
+impl World<'_> {
     /// Nobody waits too long, and something is scheduled.
     pub(crate) fn check_waiting(&self) -> Checked {
         let late = self.calls.iter().find(|(_, caller)| caller.deadline < self.t);
@@ -176,8 +119,4 @@ impl World<'_> {
         }
         Ok(())
     }
-}
-
-fn deployment(id: &str) -> usize {
-    id.trim_start_matches("d-").parse().unwrap()
 }

@@ -9,8 +9,9 @@ use pitcrew_core::wire::{Action, Event, Failure, FailureKind, GroupFacts, Target
 
 use crate::balancer::{By, Group};
 use crate::invariant::Invariant;
+use crate::laws::{Checked, Judged};
 use crate::scenario::{Api, CALM, How};
-use crate::world::{Caller, Checked, Happening, World};
+use crate::world::{Caller, Happening, World};
 
 impl World<'_> {
     pub(crate) fn carry_out(&mut self, action: Action) -> Checked {

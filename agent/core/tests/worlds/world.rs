@@ -9,13 +9,14 @@ use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::memory::Memory;
 use pitcrew_core::notice::{Notice, NoticeKind};
 use pitcrew_core::settings::{OnNotice, Settings, Thresholds};
-use pitcrew_core::time::{Instant, Now, WallTime};
+use pitcrew_core::time::{Now, WallTime};
 use pitcrew_core::wire::{Action, Event, Observation, OperatorRequest, Owner};
 
 use crate::balancer::Group;
 use crate::codedeploy::Deployment;
 use crate::elastigroup::Spot;
-use crate::invariant::{Broken, Invariant};
+use crate::invariant::Invariant;
+use crate::laws::{Checked, Judged};
 use crate::outside::number;
 use crate::sabotage::{Mind, Sabotage};
 use crate::scenario::{CALM, Scenario, Turn};
@@ -23,9 +24,7 @@ use crate::scenario::{CALM, Scenario, Turn};
 /// Everything must be where it belongs so long after the last trouble.
 const END: u64 = CALM + 1_200_000;
 const PROBE_EVERY: u64 = 2_000;
-const EPOCH: u64 = 1_700_000_000_000;
-
-pub(crate) type Checked = Result<(), Broken>;
+pub(crate) const EPOCH: u64 = 1_700_000_000_000;
 
 /// Who waits for an answer, and until when.
 #[derive(Clone, Copy, Debug)]
@@ -196,10 +195,6 @@ impl<'a> World<'a> {
             Happening::Probe | Happening::Answer { .. } | Happening::GiveUp { .. } => true,
         });
         quiet && self.mind.is_some() && self.calls.is_empty() && self.check_end().is_ok()
-    }
-
-    pub(crate) fn now(&self) -> Now {
-        Now { at: Instant(self.t - self.boot), wall: WallTime(EPOCH + self.t) }
     }
 
     pub(crate) fn is_up(&self) -> bool {

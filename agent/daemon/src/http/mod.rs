@@ -16,6 +16,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
@@ -111,11 +112,24 @@ async fn pause(error: &io::Error) {
 }
 
 async fn converse(stream: TcpStream, site: Arc<Site>, audience: Audience, limits: Limits, seat: Seat) {
-    let busy = seat.busy();
+    let end = talk(stream, &site, audience, limits, seat.busy()).await;
+    site.metrics.count(&of::HTTP_CONNECTIONS, &[end]);
+    seat.leave();
+}
+
+/// One conversation over whatever carries bytes, to its end: `closed`, `slow` or `garbage`. `busy` is set while an answer
+/// is on its way.
+pub async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    site: &Site,
+    audience: Audience,
+    limits: Limits,
+    busy: Arc<AtomicBool>,
+) -> &'static str {
     let served = AtomicBool::new(false);
     let service = service_fn(|request| {
         served.store(true, Ordering::Relaxed);
-        let (site, busy) = (&site, busy.clone());
+        let busy = busy.clone();
         async move { Ok::<_, std::convert::Infallible>(site.answer(request, audience, limits, busy).await) }
     });
     let connection = http1::Builder::new()
@@ -125,14 +139,12 @@ async fn converse(stream: TcpStream, site: Arc<Site>, audience: Audience, limits
         .max_headers(MOST_HEADERS)
         .serve_connection(TokioIo::new(stream), service);
     let outcome = pin!(connection).await;
-    let end = match outcome {
+    match outcome {
         Err(error) if error.is_timeout() && served.load(Ordering::Relaxed) => "closed",
         Err(error) if error.is_timeout() => "slow",
         Err(error) if error.is_parse() => "garbage",
         Ok(()) | Err(_) => "closed",
-    };
-    site.metrics.count(&of::HTTP_CONNECTIONS, &[end]);
-    seat.leave();
+    }
 }
 
 #[cfg(test)]

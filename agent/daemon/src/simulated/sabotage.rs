@@ -10,6 +10,7 @@ use pitcrew_rehearsal::cli::{Runs, play, play_many, said};
 use pitcrew_rehearsal::crew::{Crew, Verb};
 use pitcrew_rehearsal::interruption::{Action, Interruption, Kill, Moment};
 use pitcrew_rehearsal::lifecycle::LifecycleEvent;
+use pitcrew_rehearsal::rehearsal::chaos::{Plan, shrink};
 use pitcrew_rehearsal::rehearsal::{Group, Options, Owner, Stage};
 use pitcrew_rehearsal::seat::Seat;
 use pitcrew_rehearsal::timeline::Timeline;
@@ -340,4 +341,30 @@ fn requests_that_are_lost_on_purpose_are_counted_with_the_seed_that_loses_them_a
     assert!(runs.to_string().contains(&format!("seed {}: lost {} of {}", losing.seed, losing.lost, losing.sent)));
     let alone = Options { seed: losing.seed, ..options };
     assert_eq!(outcome(&alone, Sabotage::CountsNothing, false).1, losing.lost);
+}
+
+#[test]
+fn a_chaotic_world_that_breaks_an_invariant_plays_again_exactly_and_is_shrunk_to_what_it_takes() {
+    const SPAN: Duration = Duration::from_secs(30);
+    let fault = Sabotage::SwallowsRegister;
+    let is_it = |broken: &[String]| broken.iter().any(|line| line.starts_with("invariant 2, healthy means back"));
+    let found = (1..20).find_map(|seed| {
+        let drawn = Plan::draw(&options(), seed, SPAN);
+        let outcome = outcome(&drawn, fault, false);
+        is_it(&outcome.0).then_some((seed, drawn, outcome))
+    });
+    let (seed, drawn, first) = found.unwrap();
+    assert_eq!(outcome(&Plan::draw(&options(), seed, SPAN), fault, false), first, "seed {seed} plays again");
+
+    let plan = drawn.chaos.clone().unwrap();
+    let with = |plan: &Plan| Options { chaos: Some(plan.clone()), ..drawn.clone() };
+    let shortest = shrink(&plan, 100, |plan| is_it(&outcome(&with(plan), fault, false).0));
+    assert!(shortest.turns.len() < plan.turns.len(), "nothing could be left out of {plan:?}");
+    assert!(is_it(&outcome(&with(&shortest), fault, false).0), "{shortest:?} still fails");
+    assert!(!is_it(&outcome(&with(&shortest), fault, true).0), "{shortest:?} fails without the fault");
+    for place in 0..shortest.turns.len() {
+        let mut less = shortest.clone();
+        less.turns.remove(place);
+        assert!(!is_it(&outcome(&with(&less), fault, false).0), "{less:?} is shorter and still fails");
+    }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the stage of a test fails as its test does")]
 
 mod deployments;
+mod service;
 
 use pitcrew::simulated::crew;
 use pitcrew_rehearsal::bundle::Bundle;

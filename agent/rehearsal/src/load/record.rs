@@ -1,6 +1,7 @@
 //! What a load remembers while it runs, and the report made of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::outcome::{Answer, Outcome};
@@ -32,6 +33,8 @@ impl Progress {
 pub(super) struct Record {
     progress: Progress,
     seconds: Vec<Bucket>,
+    /// Whoever has answered.
+    known: BTreeSet<Arc<(String, String)>>,
     losses: Vec<Loss>,
     lost_at: BTreeMap<String, u64>,
 }
@@ -41,11 +44,12 @@ pub(super) struct Record {
 struct Bucket {
     sent: u64,
     lost: u64,
-    /// Of the served requests, in microseconds.
-    latencies: Vec<u32>,
-    /// Those of each target and version.
-    served: BTreeMap<(String, String), Vec<u32>>,
+    /// Of the served requests of each target and version, in microseconds.
+    served: Latencies,
 }
+
+/// By target and version; the names are kept once for all seconds of a load.
+type Latencies = BTreeMap<Arc<(String, String)>, Vec<u32>>;
 
 impl Record {
     pub(super) fn progress(&self) -> Progress {
@@ -62,10 +66,9 @@ impl Record {
         match answer {
             Answer::Served { target, version, .. } => {
                 self.progress.ok += 1;
-                let bucket = self.bucket(due);
+                let who = self.known((target, version));
                 let micros = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
-                bucket.latencies.push(micros);
-                bucket.served.entry((target, version)).or_default().push(micros);
+                self.bucket(due).served.entry(who).or_default().push(micros);
             }
             Answer::Lost { cause, target } => {
                 self.progress.lost += 1;
@@ -86,11 +89,10 @@ impl Record {
     /// The report on a load that sent for this long.
     pub(super) fn report(&self, lasted: Duration) -> Report {
         let Progress { sent, ok, lost } = self.progress;
-        let all = self.seconds.iter().flat_map(|bucket| bucket.latencies.iter().copied());
-        let mut served: BTreeMap<(String, String), Vec<u32>> = BTreeMap::new();
+        let mut served = Latencies::new();
         for bucket in &self.seconds {
             for (who, latencies) in &bucket.served {
-                served.entry(who.clone()).or_default().extend(latencies);
+                served.entry(Arc::clone(who)).or_default().extend(latencies);
             }
         }
         Report {
@@ -98,12 +100,21 @@ impl Record {
             sent,
             ok,
             lost,
-            latency: Latency::of(all.collect()),
+            latency: Latency::of(all(&served)),
             served: list(&served),
             losses: self.losses.clone(),
             lost_at: self.lost_at.clone(),
             seconds: (0..).zip(&self.seconds).map(|(second, bucket)| bucket.report(second)).collect(),
         }
+    }
+
+    fn known(&mut self, who: (String, String)) -> Arc<(String, String)> {
+        let known = self.known.get(&who).cloned();
+        known.unwrap_or_else(|| {
+            let who = Arc::new(who);
+            self.known.insert(Arc::clone(&who));
+            who
+        })
     }
 
     fn bucket(&mut self, due: Duration) -> &mut Bucket {
@@ -120,18 +131,22 @@ impl Bucket {
         Second {
             second,
             sent: self.sent,
-            ok: self.latencies.len() as u64,
+            ok: self.served.values().map(|latencies| latencies.len() as u64).sum(),
             lost: self.lost,
-            latency: Latency::of(self.latencies.clone()),
+            latency: Latency::of(all(&self.served)),
             served: list(&self.served),
         }
     }
 }
 
-fn list(served: &BTreeMap<(String, String), Vec<u32>>) -> Vec<Served> {
-    let served = served.iter().map(|((target, version), latencies)| Served {
-        target: target.clone(),
-        version: version.clone(),
+fn all(served: &Latencies) -> Vec<u32> {
+    served.values().flatten().copied().collect()
+}
+
+fn list(served: &Latencies) -> Vec<Served> {
+    let served = served.iter().map(|(who, latencies)| Served {
+        target: who.0.clone(),
+        version: who.1.clone(),
         requests: latencies.len() as u64,
         latency: Latency::of(latencies.clone()),
     });

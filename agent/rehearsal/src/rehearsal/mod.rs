@@ -30,7 +30,7 @@ use crate::seat::Seat;
 use crate::timeline::Happening;
 use crate::verdict::{self, Evidence, LastSight, Report};
 use crate::world::codedeploy::{Creator, DeploymentGroup};
-use crate::world::{TARGET_GROUP, World};
+use crate::world::{Moved, TARGET_GROUP, World};
 
 pub use deployment::Ended;
 pub use dying::Aftermath;
@@ -441,7 +441,8 @@ async fn is_settled(company: &Company) -> bool {
             || world.is_detached(seat);
         let settled = match services.healthy_release().await {
             Some(_) if stays_out => world.in_traffic(seat).is_empty(),
-            Some(_) => is_back(world, seat),
+            // Whoever took it out puts it back, with the next deployment.
+            Some(_) => is_back(world, seat) || world.moved_last_by_service(seat) == Some(Moved::Out),
             None => world.in_traffic(seat).is_empty(),
         };
         if !settled {

@@ -9,6 +9,7 @@ use crate::crew::ScriptCode;
 use crate::interruption::Kill;
 use crate::rehearsal::{Aftermath, Hooks, Owner};
 use crate::timeline::{Entry, Happening, ScriptEnd};
+use crate::world::Moved;
 use crate::world::calls::{Call, Caller, Effect};
 use crate::world::faults::Fault;
 
@@ -253,6 +254,9 @@ fn back(evidence: &Evidence<'_>) -> Seen {
         }
         match (healthy_release, is_back) {
             (Some(_), true) => {}
+            (Some(_), false) if evidence.world.moved_last_by_service(seat) == Some(Moved::Out) => {
+                seen.push(format!("instance {number} stays out: CodeDeploy took it out, for a deployment that failed"));
+            }
             (Some(_), false) => {
                 return (Judgement::Broken, format!("instance {number} is healthy but not back everywhere"));
             }

@@ -14,7 +14,7 @@ use crate::seat::Seat;
 use crate::timeline::{Entry, Happening, ScriptEnd};
 use crate::world::calls::{Call, Caller, Effect};
 use crate::world::faults::Fault;
-use crate::world::{MetadataTrouble, NoticeRecord};
+use crate::world::{MetadataTrouble, Moved, NoticeRecord};
 
 /// A notice, and how soon it had its effect.
 #[derive(Debug, Clone, Serialize)]
@@ -35,6 +35,8 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(10);
 /// What was sent before the notice was read may arrive after it.
 const ON_ITS_WAY: Duration = Duration::from_millis(100);
+/// A leaving instance that others put back is taken out again within this time; later, nobody can undo it any more.
+const OUT_AGAIN: Duration = Duration::from_secs(5);
 /// So much longer it takes an agent that is killed meanwhile.
 const RESTART: Duration = Duration::from_secs(3);
 
@@ -162,6 +164,15 @@ pub(super) fn out_in_time(evidence: &Evidence<'_>) -> Seen {
     let mut said = Vec::new();
     for notice in evidence.world.notices() {
         let Some(gone) = notice.taken_away else { continue };
+        let put_back = evidence.world.seat(notice.instance).and_then(|seat| evidence.world.moved_last_by_service(seat));
+        if let (Some(Moved::In { at }), Some(read)) = (put_back, notice.read)
+            && at > read
+            && gone.saturating_sub(at) < OUT_AGAIN
+        {
+            let before = gone.saturating_sub(at).as_secs_f64();
+            said.push(format!("CodeDeploy put instance {} back {before:.1} s before it went", notice.instance));
+            continue;
+        }
         if let Some(group) = notice.left_behind.first() {
             return broken(format!("instance {} went while it was registered in {group}", notice.instance));
         }

@@ -62,6 +62,7 @@ use wire::ApiError;
 
 pub use autoscaling::Proceeds;
 pub use notices::{MetadataTrouble, NoticeRecord};
+pub use traffic_control::Moved;
 
 /// The target group behind the load balancer.
 pub const TARGET_GROUP: &str = "sample-web";

@@ -18,6 +18,18 @@ const LOOK: Duration = Duration::from_secs(1);
 /// For so long AllowTraffic waits for a healthy target.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
+/// What the service did to an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// Took it out of its target group.
+    Out,
+    /// Put it into its target group.
+    In {
+        /// Since the world came up.
+        at: Duration,
+    },
+}
+
 impl World {
     /// BlockTraffic: takes the instance out of the group, and waits until nothing drains there any more.
     pub async fn block_traffic(&self, seat: &Seat, group: &str) {
@@ -63,6 +75,20 @@ impl World {
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// Whether CodeDeploy's service has moved this instance last: out, where it blocked traffic for a deployment that failed
+    /// and so never allowed it again; and in, with when.
+    pub fn moved_last_by_service(&self, seat: &Seat) -> Option<Moved> {
+        let state = lock(&self.state);
+        let mut moves = state.calls.iter().rev().flat_map(|call| call.effects.iter().map(move |effect| (call, effect)));
+        moves.find_map(|(call, effect)| {
+            let (moved, target) = match effect {
+                Effect::Registered { target, .. } => (Moved::In { at: call.at }, target),
+                Effect::Deregistered { target, .. } => (Moved::Out, target),
+            };
+            (target.id == seat.instance_id).then(|| (call.caller == Caller::CodeDeploy).then_some(moved))
+        })?
     }
 
     fn move_traffic(&self, action: &str, change: impl FnOnce(&mut State, Instant) -> Option<Effect>) {

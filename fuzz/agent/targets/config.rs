@@ -1,4 +1,0 @@
-//! A configuration file.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|case: &[u8]| pitcrew_agent_fuzz::cases::configuration(case));
