@@ -250,4 +250,22 @@ mod tests {
         assert!(!asks.due(&Ask::Discover, now, Duration::ZERO));
         assert!(asks.wake_at().unwrap().since(now) <= SLOWEST_IN_A_HURRY, "not when the time is short");
     }
+
+    #[test]
+    fn a_fleet_is_spread_over_the_second_half_of_a_wait() {
+        let waits: Vec<u64> = (0..1_000).map(|seed| millis(Asks::new(seed).spread(60 * SECOND))).collect();
+        assert!(waits.iter().all(|wait| (30_000..=60_000).contains(wait)));
+        for quarter in 0..4_u64 {
+            let from = 30_000 + quarter * 7_500;
+            let inside = waits.iter().filter(|wait| (from..from + 7_500).contains(*wait)).count();
+            assert!((180..=320).contains(&inside), "{inside} of 1000 between {from} and {} ms", from + 7_500);
+        }
+    }
+
+    #[test]
+    fn one_agent_does_not_wait_the_same_twice() {
+        let mut asks = Asks::new(1);
+        let waits: std::collections::BTreeSet<_> = (0..100).map(|_| asks.spread(60 * SECOND)).collect();
+        assert!(waits.len() > 90, "{} of 100", waits.len());
+    }
 }

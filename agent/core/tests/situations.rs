@@ -17,6 +17,8 @@ mod elastigroup;
 mod leaving;
 #[path = "situations/operator.rs"]
 mod operator;
+#[path = "situations/pace.rs"]
+mod pace;
 #[path = "situations/table.rs"]
 mod table;
 #[path = "situations/trouble.rs"]

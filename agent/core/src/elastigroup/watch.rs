@@ -223,6 +223,9 @@ mod tests {
         let period = settle(1000, 600);
         let used = 1000.0 * 60.0 / period.as_secs_f64();
         assert!((200.0..=260.0).contains(&used), "{used} requests a minute of 600");
+        let period = settle(6_000, 600);
+        let used = 6_000.0 * 60.0 / period.as_secs_f64();
+        assert!((200.0..=260.0).contains(&used), "{used} requests a minute of 600: asks less often than at first");
     }
 
     #[test]
