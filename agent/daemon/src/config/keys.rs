@@ -139,7 +139,7 @@ sections! {
         assume_dead_after: Period = Period(Core::default().assume_dead_after),
         on_dead: OnDead = Core::default().on_dead,
         replace_after: Period = Period(Core::default().replace_after),
-        hook_timeout: Period = Period(Duration::from_secs(15 * 60)),
+        hook_timeout: Period = Period(Duration::from_secs(14 * 60)),
         on_notice: OnNotice = Core::default().on_notice,
         before_stop: BeforeStop = Core::default().before_stop,
     }

@@ -211,7 +211,7 @@ fn wanted(bundle: &Bundle, location: &str) -> Result<Vec<Wanted>, InitError> {
     Ok(wanted)
 }
 
-/// For a shim that waits for traffic; as long as the agent's own `deployment.hook_timeout`.
+/// For a shim that waits for traffic; a minute longer than the agent's own `deployment.hook_timeout`.
 const WAITING_S: u64 = 900;
 /// For a shim that only says that the deployment lives.
 const RENEWING_S: u64 = 60;
