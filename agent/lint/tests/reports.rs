@@ -9,6 +9,7 @@ use std::path::Path;
 
 use bundles::good;
 use expect_test::{expect, expect_file};
+use pitcrew_lint::group::{Options, lint};
 use pitcrew_lint::report::Style;
 use pitcrew_lint::{Report, Severity, page};
 
@@ -189,6 +190,33 @@ fn for_code_scanners_it_is_sarif() {
           "version": "2.1.0"
         }
     "#]].assert_eq(&format!("{:#}\n", report().to_sarif()));
+}
+
+/// The members that SARIF 2.1.0 requires, of a report in which every kind of place occurs.
+#[test]
+fn sarif_has_all_that_its_schema_requires() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/elastigroup/sample.json");
+    let report = lint(&fs::read_to_string(path).unwrap(), "sample.json", &Options::default()).unwrap();
+    let sarif = report.to_sarif();
+    assert_eq!(sarif["version"], "2.1.0");
+    let run = &sarif["runs"][0];
+    let driver = &run["tool"]["driver"];
+    assert!(driver["name"].is_string());
+    let rules = driver["rules"].as_array().unwrap();
+    let results = run["results"].as_array().unwrap();
+    assert_eq!(results.len(), report.findings.len());
+    for result in results {
+        assert!(result["message"]["text"].as_str().is_some_and(|text| !text.is_empty()), "{result}");
+        assert!(["error", "warning", "note"].contains(&result["level"].as_str().unwrap()), "{result}");
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+        let place = &result["locations"][0]["physicalLocation"];
+        assert_eq!(place["artifactLocation"]["uri"], "sample.json");
+        assert!(
+            place["region"]["startLine"].as_u64().is_none_or(|line| line >= 1),
+            "lines are counted from 1: {result}"
+        );
+    }
 }
 
 #[test]

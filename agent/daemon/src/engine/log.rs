@@ -15,6 +15,9 @@ use super::is_good;
 /// A trouble that comes and goes is said again when it has been gone for so long.
 const SAID_AGAIN: Duration = Duration::from_secs(1800);
 
+/// So many troubles are remembered: a sentence may have a number in it, and be another one each time.
+const REMEMBERED: usize = 64;
+
 /// Remembers what was said last, so that it is not said twice.
 #[derive(Debug, Default)]
 pub(super) struct Log {
@@ -117,7 +120,10 @@ impl Log {
         }
         let answered = std::mem::take(&mut self.answered);
         let now = Instant::now();
-        self.troubles.retain(|_, seen| now.duration_since(*seen) < SAID_AGAIN);
+        let is_full = self.troubles.len() >= REMEMBERED;
+        self.troubles.retain(|trouble, seen| {
+            view.troubles.contains(trouble) || (!is_full && now.duration_since(*seen) < SAID_AGAIN)
+        });
         for trouble in &view.troubles {
             let is_said = self.troubles.insert(trouble.clone(), now).is_some() || answered.contains(trouble.as_str());
             if !is_said {
