@@ -24,6 +24,8 @@ pub(crate) struct Groups {
 pub(crate) struct Seen {
     /// When the question was sent, and its answer.
     pub(crate) observed: Option<(Instant, Observation)>,
+    /// The registrations that this instance had when it was last seen to have any, and when that was.
+    pub(crate) registered: Option<(Instant, BTreeSet<Target>)>,
     /// Only what was asked after this instant counts: something was changed, or is wanted anew.
     pub(crate) stale_before: Instant,
     pub(crate) draining_since: BTreeMap<Target, Instant>,
@@ -125,6 +127,9 @@ impl Groups {
             }
         }
         seen.draining_since = draining_since;
+        if observation.registered().next().is_some() {
+            seen.registered = Some((now, observation.registered().cloned().collect()));
+        }
         seen.observed = Some((asked, observation));
         put_back
     }

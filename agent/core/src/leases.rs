@@ -8,6 +8,7 @@ use crate::calls::Asked;
 use crate::core::Core;
 use crate::ids::{DeploymentGroup, DeploymentId};
 use crate::memory::{Ending, Lease};
+use crate::stranded::Places;
 use crate::time::{Instant, Now};
 use crate::wire::{Action, DeploymentState, Failure, HookCall, Owner};
 
@@ -27,7 +28,13 @@ impl Core {
     }
 
     fn open(&mut self, now: Now, hook: &HookCall, owner: Owner) {
-        let held = self.supersede(now, hook);
+        let (held, inherited) = self.supersede(now, hook);
+        let mut places = inherited;
+        if owner == Owner::CodeDeploy {
+            for (group, targets) in self.places_before_block(now.at) {
+                places.entry(group).or_default().extend(targets);
+            }
+        }
         let lease = Lease {
             group: hook.group.clone(),
             owner,
@@ -36,19 +43,25 @@ impl Core {
             heard: now.at,
             last_event: hook.event,
             revision: hook.revision.clone(),
+            places,
         };
         self.memory.leases.insert(hook.deployment.clone(), lease);
     }
 
     /// Closes what is open of the same group: CodeDeploy runs one deployment of a group at a time, so a newer one (a
-    /// rollback, say) proves it over. Says whether it kept traffic out, which is the newer one's business from now on.
-    fn supersede(&mut self, now: Now, hook: &HookCall) -> bool {
+    /// rollback, say) proves it over. Says whether it kept traffic out and what CodeDeploy had blocked for it, which is
+    /// the newer one's business from now on.
+    fn supersede(&mut self, now: Now, hook: &HookCall) -> (bool, Places) {
         let earlier = self.memory.leases.iter().filter(|(_, lease)| lease.group == hook.group);
-        let earlier: Vec<_> = earlier.map(|(id, lease)| (id.clone(), lease.holds_traffic)).collect();
-        for (id, _) in &earlier {
-            self.close(now, id, Ending::Superseded);
+        let earlier: Vec<_> =
+            earlier.map(|(id, lease)| (id.clone(), lease.holds_traffic, lease.places.clone())).collect();
+        let (mut held, mut blocked) = (false, Places::new());
+        for (id, held_traffic, places) in earlier {
+            self.close(now, &id, Ending::Superseded);
+            held |= held_traffic;
+            blocked.extend(places);
         }
-        earlier.iter().any(|(_, held)| *held)
+        (held, blocked)
     }
 
     /// The host agent's own directory shows which deployments are alive.
@@ -143,8 +156,7 @@ impl Core {
     pub(crate) fn blocked_by_codedeploy(&self) -> Option<&DeploymentId> {
         use crate::lifecycle::LifecycleEvent as E;
         let blocks = |lease: &Lease| match (lease.owner, lease.last_event) {
-            (Owner::Pitcrew | Owner::Elastigroup, _)
-            | (Owner::CodeDeploy, E::BeforeAllowTraffic | E::AfterAllowTraffic) => false,
+            (Owner::Pitcrew | Owner::Elastigroup, _) | (Owner::CodeDeploy, E::AfterAllowTraffic) => false,
             (
                 Owner::CodeDeploy,
                 E::BeforeBlockTraffic
@@ -153,15 +165,17 @@ impl Core {
                 | E::BeforeInstall
                 | E::AfterInstall
                 | E::ApplicationStart
-                | E::ValidateService,
+                | E::ValidateService
+                | E::BeforeAllowTraffic,
             ) => true,
         };
         self.memory.leases.iter().find(|(_, lease)| blocks(lease)).map(|(id, _)| id)
     }
 
     pub(crate) fn close(&mut self, now: Now, deployment: &DeploymentId, ending: Ending) {
-        if self.memory.close(deployment, ending, now).is_some() {
+        if let Some(lease) = self.memory.close(deployment, ending, now) {
             self.suspect_after(now, deployment, ending);
+            self.take_over_blocked(now, &lease, ending);
         }
         self.asks.forget(&Ask::Deployment(deployment.clone()));
     }

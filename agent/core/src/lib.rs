@@ -23,6 +23,7 @@ pub mod readiness;
 pub mod revision;
 pub mod settings;
 pub mod standing;
+pub mod stranded;
 pub mod suspect;
 pub mod time;
 pub mod traffic;

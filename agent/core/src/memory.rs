@@ -1,6 +1,6 @@
 //! What must survive a crash: written to the ledger before the actions that depend on it are carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use crate::ids::{DeploymentGroup, DeploymentId, TargetGroupArn};
 use crate::leaving::Leaving;
 use crate::lifecycle::LifecycleEvent;
 use crate::revision::Revision;
+use crate::stranded::Places;
 use crate::suspect::Suspect;
 use crate::time::{Instant, Now, WallTime, millis};
 use crate::wire::{Owner, Target};
@@ -56,6 +57,9 @@ pub struct Lease {
     /// What it brings.
     #[serde(default, skip_serializing_if = "Revision::is_unknown")]
     pub revision: Revision,
+    /// Where the instance was registered before CodeDeploy itself blocked its traffic; nothing where it does not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: Places,
 }
 
 /// A deployment that is over on this instance.
@@ -209,6 +213,22 @@ impl Memory {
         }
     }
 
+    /// Remembers registrations that CodeDeploy has taken out, and that nobody else will put back: as if they had been
+    /// taken out here.
+    pub(crate) fn remember_blocked(
+        &mut self,
+        group: &TargetGroupArn,
+        delay: Duration,
+        targets: &BTreeSet<Target>,
+        at: Instant,
+    ) {
+        let targets: Vec<Target> = targets.iter().cloned().collect();
+        self.remember_targets(group, delay, &targets, at);
+        if let Some(taken) = self.taken_out.get_mut(group) {
+            taken.unsettle(Change::Deregistered, at);
+        }
+    }
+
     /// Whether a crash would lose nothing that matters, with only `written` on disk: when a deployment was last heard of
     /// may be a little old there.
     pub fn is_kept_by(&self, written: &Memory) -> bool {
@@ -306,6 +326,7 @@ mod tests {
             heard: Instant(9_000),
             last_event: LifecycleEvent::BeforeInstall,
             revision: Revision::default(),
+            places: Places::new(),
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Settings {
     pub on_dead: OnDead,
     /// How long it may take to become healthy, or to be deployed to again, until a replacement is asked for.
     pub replace_after: Duration,
+    /// Where CodeDeploy itself moves traffic and its deployment died: what it blocked is given back here.
+    pub return_blocked: bool,
     /// What hook calls of a leaving instance are answered.
     pub on_notice: OnNotice,
     /// Whether the hook after which a leaving instance's application is stopped waits for what is in flight.
@@ -134,6 +136,7 @@ impl Default for Settings {
             assume_dead_after: Duration::from_secs(70 * 60),
             on_dead: OnDead::StayOut,
             replace_after: Duration::from_secs(600),
+            return_blocked: true,
             on_notice: OnNotice::Finish,
             before_stop: BeforeStop::Drain,
             return_when_withdrawn: false,

@@ -258,6 +258,7 @@ impl Core {
             Err(failure) if failure.kind == FailureKind::NotFound => return self.forget_if_gone(&ask, group),
             Err(_) => return,
         };
+        self.note_places(group);
         let Some(taken) = self.memory.taken_out.get_mut(group) else {
             return;
         };

@@ -83,6 +83,7 @@ mod tests {
             heard: Now::default().at,
             last_event: LifecycleEvent::BeforeInstall,
             revision: Revision::default(),
+            places: BTreeMap::new(),
         };
         let leaving = Leaving {
             notices: vec![Notice { kind: NoticeKind::SpotStop, time: None }],

@@ -371,6 +371,13 @@ pub struct Observation {
     pub healthy_peers: usize,
 }
 
+impl Observation {
+    /// This instance's registrations: healthy or not, but not on their way out.
+    pub fn registered(&self) -> impl Iterator<Item = &Target> {
+        self.own.iter().filter(|(_, state)| state.is_registered()).map(|(target, _)| target)
+    }
+}
+
 /// A target's state in the balancer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod doors;
 pub mod effect;
 pub mod engine;
+pub mod ensure;
 pub mod history;
 pub mod http;
 pub mod intake;

@@ -13,6 +13,8 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use pitcrew::config::CloudWatch as Settings;
 use pitcrew::doors::TokioClock;
 use pitcrew::effect::{CloudWatch, GroupHealth, aws};
+use pitcrew::intake::host_agents::{CodeDeploySeen, Seen};
+use pitcrew::report::inventory::Inventory;
 use pitcrew_core::Core;
 use pitcrew_core::settings::Thresholds;
 use pitcrew_core::time::{Instant, Now, WallTime};
@@ -160,4 +162,32 @@ async fn a_group_is_told_of_what_lasts_and_of_its_end() {
     telling.abort();
     let said: Vec<_> = transport.seen().iter().map(|seen| fields(&seen.body)["HealthStatus"].clone()).collect();
     assert_eq!(said, ["Unhealthy", "Healthy"], "once each");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_inventory_is_told_on_change_and_daily() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let transport = Scripted::new(|_| async { answer(200, "{}") });
+    let (config, doors) = sdk(&transport);
+    let mut instance = Instance::new();
+    let agents = watch::Sender::new(Seen::default());
+    let inventory = Inventory { config, instance: "i-0abc".into(), clock: doors.clock };
+    let telling = tokio::spawn(inventory.run(instance.view.subscribe(), agents.subscribe()));
+    instance.probe(true);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(transport.seen().len(), 1);
+    instance.probe(true);
+    sleep(HOUR).await;
+    assert_eq!(transport.seen().len(), 1, "nothing has changed");
+    let codedeploy = CodeDeploySeen { version: Some("2.0.1".to_owned()), ..CodeDeploySeen::default() };
+    agents.send_replace(Seen { codedeploy, ..Seen::default() });
+    sleep(Duration::from_secs(60)).await;
+    let seen = transport.seen();
+    assert_eq!(seen.len(), 2, "on change");
+    assert!(seen[1].body.contains("\"CodeDeployAgentVersion\":\"2.0.1\""), "{}", seen[1].body);
+    sleep(23 * HOUR).await;
+    assert_eq!(transport.seen().len(), 2);
+    sleep(2 * HOUR).await;
+    assert_eq!(transport.seen().len(), 3, "daily");
+    telling.abort();
 }

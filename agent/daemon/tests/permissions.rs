@@ -14,7 +14,7 @@ use pitcrew_rehearsal::cli::play;
 use pitcrew_rehearsal::death::{Cause, Death};
 use pitcrew_rehearsal::interruption::{Action, Interruption, Moment};
 use pitcrew_rehearsal::lifecycle::LifecycleEvent;
-use pitcrew_rehearsal::rehearsal::Options;
+use pitcrew_rehearsal::rehearsal::{Group, Options};
 use pitcrew_rehearsal::timeline::{Happening, Timeline};
 use pitcrew_rehearsal::verdict::Report;
 use pitcrew_rehearsal::world::calls::Caller;
@@ -27,12 +27,13 @@ fn scenarios() -> BTreeMap<&'static str, Options> {
     let mut deployment = Options::of(Bundle::sample().unwrap());
     (deployment.rate, deployment.requests) = (5, 150);
     deployment.deregistration_delay = Duration::from_secs(10);
+    deployment.settings = "[cloudwatch]\nnamespace = \"Pitcrew\"\n".to_owned();
     let death = |of| Some(Death { at: LifecycleEvent::AfterInstall, of });
     // With this seed CodeDeploy calls the instance in progress for ever, and must be asked about the whole deployment.
-    let stopped = Options { seed: 4, death: death(Cause::Stopped), ..deployment.clone() };
+    let stopped = Options { seed: 4, death: death(Cause::Stopped), settings: String::new(), ..deployment.clone() };
     let broken = Options {
         death: Some(Death { at: LifecycleEvent::ApplicationStart, of: Cause::Timeout }),
-        settings: "[deployment]\non_dead = \"replace\"\nreplace_after = \"30s\"\n".to_owned(),
+        settings: format!("{}[deployment]\non_dead = \"replace\"\nreplace_after = \"30s\"\n", deployment.settings),
         ..deployment.clone()
     };
     let interruption = |action| Interruption {
@@ -42,7 +43,14 @@ fn scenarios() -> BTreeMap<&'static str, Options> {
         withdrawn_after: None,
     };
     let taken_away = Options { interruption: Some(interruption(Action::AutoScaling)), ..deployment.clone() };
-    BTreeMap::from([("deployment", deployment), ("stopped", stopped), ("broken", broken), ("taken away", taken_away)])
+    let in_a_group = Options { elastigroup: Some(Group::default()), ..deployment.clone() };
+    BTreeMap::from([
+        ("deployment", deployment),
+        ("stopped", stopped),
+        ("broken", broken),
+        ("taken away", taken_away),
+        ("in a group", in_a_group),
+    ])
 }
 
 /// The scenario that an action is for.
@@ -50,6 +58,7 @@ fn scenario(action: &str) -> &'static str {
     match action {
         "codedeploy:GetDeployment" | "codedeploy:GetDeploymentTarget" => "stopped",
         "autoscaling:SetInstanceHealth" => "broken",
+        "ssm:GetParameter" => "in a group",
         "ec2:DeleteTags"
         | "autoscaling:DescribeAutoScalingInstances"
         | "autoscaling:DescribeLifecycleHooks"
@@ -59,8 +68,9 @@ fn scenario(action: &str) -> &'static str {
     }
 }
 
-/// What is in the policy for `pitcrew doctor` and for instances of an Elastigroup, which have tests of their own.
-const ELSEWHERE: [&str; 3] = ["ssm:DescribeInstanceInformation", "ec2:DescribeTags", "ssm:GetParameter"];
+/// What is in the policy for `pitcrew doctor`, and for instances whose metadata service does not show their tags: both
+/// have tests of their own.
+const ELSEWHERE: [&str; 2] = ["ssm:DescribeInstanceInformation", "ec2:DescribeTags"];
 
 /// Plays a scenario; returns the report, and all that agents and their hooks said.
 fn rehearse(options: &Options) -> (Report, String) {

@@ -90,6 +90,11 @@ impl Dirs {
         self.logs.join("drain.d")
     }
 
+    /// Which boot the instance is in: another one after each reboot.
+    pub fn boot_id(&self) -> PathBuf {
+        self.root.join("boot-id")
+    }
+
     /// The agent's socket.
     pub fn socket(&self) -> PathBuf {
         self.runtime.join("pitcrew.sock")

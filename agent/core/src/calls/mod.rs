@@ -83,7 +83,13 @@ impl Core {
             if self.open_or_renew(now, &hook).is_none() {
                 self.asks.afresh(&Ask::Owner(hook.group.clone()));
             }
-            if hook.event == LifecycleEvent::AfterAllowTraffic || hook.event == LifecycleEvent::AfterBlockTraffic {
+            let moved = matches!(hook.event, LifecycleEvent::AfterBlockTraffic | LifecycleEvent::AfterAllowTraffic);
+            if moved {
+                self.believe_nothing_old(now.at);
+            }
+            // What CodeDeploy is about to block must be known.
+            let unseen = hook.event == LifecycleEvent::BeforeBlockTraffic && !self.knows_places(now.at);
+            if moved || unseen {
                 self.look_afresh();
             }
         }

@@ -182,3 +182,62 @@ fn no_replacement_is_asked_for_when_the_next_deployment_mends_it_or_an_operator_
     stage.pass(secs(900));
     assert_eq!(asked_for_replacement(&stage), 0);
 }
+
+/// CodeDeploy moves traffic, and has blocked this instance for d-1.
+fn blocked(settings: Settings) -> Stage {
+    let settings = Settings { owner: Some(Owner::CodeDeploy), ..settings };
+    let mut stage = Stage::with(settings).group("web", &[8080]).running();
+    assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+    stage.take_away("web", 8080);
+    assert_done(&stage.run("d-1", E::AfterBlockTraffic));
+    assert_done(&stage.run("d-1", E::BeforeInstall));
+    stage.pass(secs(120));
+    assert!(stage.ports_in("web").is_empty() && ending(&stage).is_none(), "it lives");
+    stage
+}
+
+#[test]
+fn what_codedeploy_blocked_is_given_back_once_its_deployment_is_known_to_be_dead() {
+    for restarts in [false, true] {
+        let mut stage = blocked(Settings::default());
+        if restarts {
+            stage.restart();
+        }
+        stage.deployments.insert("d-1".into(), DeploymentState::Failed);
+        stage.pass(secs(60));
+        assert_eq!(ending(&stage), Some(Ending::Dead));
+        assert_eq!((stage.ports_in("web"), stage.registered()), (vec![8080], 1), "restarts: {restarts}");
+        stage.pass(secs(60));
+        assert!(stage.memory().taken_out.is_empty());
+    }
+}
+
+#[test]
+fn what_codedeploy_blocked_stays_out_while_the_application_is_broken_or_where_the_operator_says_so() {
+    let mut stage = blocked(Settings::default());
+    stage.app_is_well = false;
+    stage.deployments.insert("d-1".into(), DeploymentState::Failed);
+    stage.pass(secs(300));
+    assert!(stage.ports_in("web").is_empty());
+    assert_says(&stage.view().troubles[0], "left the application unhealthy: out until");
+    stage.app_is_well = true;
+    stage.pass(secs(60));
+    assert_eq!(stage.ports_in("web"), [8080]);
+
+    let mut stage = blocked(Settings { return_blocked: false, ..Settings::default() });
+    stage.deployments.insert("d-1".into(), DeploymentState::Failed);
+    stage.pass(secs(600));
+    assert_eq!((ending(&stage), stage.registered()), (Some(Ending::Dead), 0));
+}
+
+#[test]
+fn a_rollback_of_codedeploys_own_takes_over_what_was_blocked() {
+    let mut stage = blocked(Settings::default());
+    stage.deployments.insert("d-1".into(), DeploymentState::Failed);
+    assert_done(&stage.run("d-1-rollback", E::BeforeBlockTraffic));
+    stage.pass(secs(120));
+    assert_eq!((ending(&stage), stage.registered()), (Some(Ending::Superseded), 0), "the rollback's business");
+    stage.deployments.insert("d-1-rollback".into(), DeploymentState::Failed);
+    stage.pass(secs(60));
+    assert_eq!(stage.ports_in("web"), [8080]);
+}

@@ -11,11 +11,11 @@ use nix::sys::statvfs::statvfs;
 use pitcrew_core::ids::{DeploymentGroup, InstanceId};
 use serde_json::{Value, json};
 use tokio::process::Command;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::{AgentArgs, ConfigArgs, call, complain, exit, say};
 use crate::config::{self, Settings};
-use crate::doctor::{self, Asking, Level, Line, Space};
+use crate::doctor::{self, Asking, Level, Line, Patience, Space};
 use crate::doors::{Credentials, ReqwestTransport, SystemClock};
 use crate::effect::aws;
 use crate::effect::tags::{Owner, Tags};
@@ -58,8 +58,6 @@ pub(super) struct DoctorArgs {
     agent: AgentArgs,
 }
 
-/// From one look to the next.
-const LOOK: Duration = Duration::from_secs(5);
 /// For what this host may tell slowly.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Where systemd keeps those of the agent's unit.
@@ -88,28 +86,29 @@ pub(super) fn run(arguments: DoctorArgs) -> u8 {
 
 async fn examine(arguments: &DoctorArgs, settings: &Settings) -> anyhow::Result<Level> {
     let socket = arguments.agent.socket_path();
+    let look = async || match arguments.as_operator.as_deref() {
+        Some([application, group]) => fleet(settings, application, group).await,
+        Some(_) | None => instance(arguments, settings, &socket).await,
+    };
     let mut shown: Vec<String> = Vec::new();
-    loop {
-        let found = match arguments.as_operator.as_deref() {
-            Some([application, group]) => fleet(settings, application, group).await?,
-            Some(_) | None => instance(arguments, settings, &socket).await?,
-        };
-        let worst = doctor::worst(&found);
+    let mut tell = |found: &[Line]| {
         if arguments.json {
-            say(&json!({ "worst": worst, "checks": found }).to_string());
-        } else {
-            // What has not changed is not said again.
-            let lines = doctor::lines(&found, std::io::stdout().is_terminal());
-            for line in lines.iter().filter(|line| !shown.contains(line)) {
-                say(line);
-            }
-            shown = lines;
+            say(&json!({ "worst": doctor::worst(found), "checks": found }).to_string());
+            return;
         }
-        if !arguments.watch || worst < Level::Failed {
-            return Ok(worst);
+        // What has not changed is not said again.
+        let lines = doctor::lines(found, std::io::stdout().is_terminal());
+        for line in lines.iter().filter(|line| !shown.contains(line)) {
+            say(line);
         }
-        sleep(LOOK).await;
+        shown = lines;
+    };
+    if arguments.watch {
+        return doctor::until_green(look, tell).await;
     }
+    let found = look().await?;
+    tell(&found);
+    Ok(doctor::worst(&found))
 }
 
 async fn instance(arguments: &DoctorArgs, settings: &Settings, socket: &Path) -> anyhow::Result<Vec<Line>> {
@@ -143,7 +142,7 @@ async fn fleet(settings: &Settings, application: &str, group: &str) -> anyhow::R
     let owner = Owner { partition: "aws", account: "*", domain: "amazonaws.com" };
     let tags = Tags::new(sdk.clone(), doors, InstanceId::new("*"), &owner);
     let name = DeploymentGroup { application: application.to_owned(), name: group.to_owned() };
-    Ok(doctor::diagnose_fleet(&doctor::gather_fleet(sdk, &tags, name).await))
+    Ok(doctor::diagnose_fleet(&doctor::gather_fleet(sdk, &tags, name, Patience::of(settings)).await))
 }
 
 /// This process's own, else those of the agent's unit, which root can read.

@@ -1,22 +1,17 @@
-//! `pitcrew ensure ssm|codedeploy`: has an agent of AWS installed, by the package manager or through Systems Manager.
+//! `pitcrew ensure ssm|codedeploy`: asks for an agent of AWS, and says how that goes.
 
-use std::collections::HashMap;
-use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
-use aws_sdk_ssm::Client;
-use aws_sdk_ssm::types::{CommandInvocationStatus, Target};
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use tokio::time::{Instant, sleep};
 
 use super::{ConfigArgs, call, complain, exit, say};
 use crate::config::{self, Settings};
 use crate::doors::{ReqwestTransport, SystemClock};
 use crate::effect::aws;
-use crate::intake::host_agents::HostAgents;
+use crate::ensure::{self, Who};
 use crate::intake::imds::{Endpoint, Imds};
+use crate::supervise::Agent;
 
 /// Have an agent of AWS installed and running
 ///
@@ -31,21 +26,23 @@ Examples:
   pitcrew ensure codedeploy --via ssm --instance i-0123 --instance i-4567
   pitcrew ensure codedeploy --via ssm --tag deploy=true --schedule 'rate(14 days)'
 
-The calls need ssm:SendCommand, ssm:GetCommandInvocation and ssm:CreateAssociation (packaging/iam/operator.json).")]
+The calls need ssm:SendCommand, ssm:GetCommandInvocation and ssm:CreateAssociation (packaging/iam/operator.json).
+
+Exit status: 0 installed, 1 not, 64 these options do not go together, 78 configuration.")]
 pub(super) struct EnsureArgs {
     /// Which agent
     agent: Which,
     /// Who installs it
     #[arg(long, value_enum, default_value_t = Via::Package)]
     via: Via,
-    /// On this instance [default: the one that this runs on]
+    /// With --via ssm: on this instance [default: the one that this runs on]
     #[arg(long, value_name = "ID")]
     instance: Vec<String>,
     /// On every instance with this tag; with --schedule
-    #[arg(long, value_name = "KEY=VALUE", requires = "schedule")]
-    tag: Option<String>,
-    /// Again and again: a State Manager association with this schedule
-    #[arg(long, value_name = "EXPRESSION")]
+    #[arg(long, value_name = "KEY=VALUE", requires = "schedule", conflicts_with = "instance", value_parser = a_tag)]
+    tag: Option<(String, String)>,
+    /// With --via ssm: again and again, by a State Manager association with this schedule
+    #[arg(long, value_name = "EXPRESSION", value_parser = a_schedule)]
     schedule: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
@@ -67,13 +64,11 @@ enum Via {
     Ssm,
 }
 
-/// The document that installs packages of AWS.
-const DOCUMENT: &str = "AWS-ConfigureAWSPackage";
-/// An installation that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(600);
-const LOOK: Duration = Duration::from_secs(2);
-
 pub(super) fn run(arguments: EnsureArgs) -> u8 {
+    if let Some(sentence) = misfit(&arguments) {
+        complain(&anyhow::anyhow!(sentence));
+        return exit::USAGE;
+    }
     let settings = match config::load(&arguments.config.config_dir) {
         Ok(merged) => merged.into_settings(),
         Err(error) => {
@@ -81,10 +76,13 @@ pub(super) fn run(arguments: EnsureArgs) -> u8 {
             return exit::CONFIGURATION;
         }
     };
-    let outcome = match (arguments.via, arguments.agent) {
-        (Via::Package, which) => by_package(which),
-        (Via::Ssm, Which::Ssm) => Err(anyhow::anyhow!("SSM cannot install its own agent: use --via package")),
-        (Via::Ssm, Which::Codedeploy) => call::run(by_ssm(&arguments, &settings)),
+    let agent = match arguments.agent {
+        Which::Ssm => Agent::Ssm,
+        Which::Codedeploy => Agent::CodeDeploy,
+    };
+    let outcome = match arguments.via {
+        Via::Package => ensure::by_package(agent, &mut say),
+        Via::Ssm => call::run(by_ssm(&arguments, &settings)),
     };
     match outcome {
         Ok(()) => exit::DONE,
@@ -95,156 +93,61 @@ pub(super) fn run(arguments: EnsureArgs) -> u8 {
     }
 }
 
-/// Package, unit and manager: the first manager that is there decides.
-fn by_package(which: Which) -> anyhow::Result<()> {
-    let seen = HostAgents::below("/").look();
-    let (package, unit, installed, running) = match which {
-        Which::Ssm => ("amazon-ssm-agent", "amazon-ssm-agent", seen.ssm.installed, seen.ssm.running),
-        Which::Codedeploy => {
-            ("codedeploy-agent", "codedeploy-agent", seen.codedeploy.installed, seen.codedeploy.running)
+/// Why these options do not go together, where they do not.
+fn misfit(arguments: &EnsureArgs) -> Option<&'static str> {
+    let of_ssm = !arguments.instance.is_empty() || arguments.tag.is_some() || arguments.schedule.is_some();
+    match (arguments.via, arguments.agent) {
+        (Via::Package, _) if of_ssm => {
+            Some("--instance, --tag and --schedule go with --via ssm: a package is installed here")
         }
-    };
-    if installed && running == Some(true) {
-        say(&format!("{package} is installed and runs"));
-        return Ok(());
+        (Via::Ssm, Which::Ssm) => Some("Systems Manager cannot install its own agent: use --via package"),
+        (Via::Package, Which::Ssm | Which::Codedeploy) | (Via::Ssm, Which::Codedeploy) => None,
     }
-    if !installed {
-        let managers: [(&str, &[&str]); 4] = [
-            ("dnf", &["install", "-y"]),
-            ("yum", &["install", "-y"]),
-            ("apt-get", &["install", "-y"]),
-            ("zypper", &["--non-interactive", "install"]),
-        ];
-        let there = managers.into_iter().find(|(manager, _)| Command::new(manager).arg("--version").output().is_ok());
-        let (manager, words) = there.context("this host has no package manager that is known here")?;
-        say(&format!("installing {package} with {manager}"));
-        let status = Command::new(manager).args(words).arg(package).status().context("starting the package manager")?;
-        ensure!(
-            status.success(),
-            "`{manager} {} {package}` ended with {status}: where no repository has it, `pitcrew-bootstrap` fetches it from \
-             the region's bucket (packaging/bootstrap.example.toml)",
-            words.join(" ")
-        );
-    }
-    let status = Command::new("systemctl").args(["enable", "--now", unit]).status().context("starting systemctl")?;
-    ensure!(status.success(), "`systemctl enable --now {unit}` ended with {status}");
-    say(&format!("{package} is installed and runs"));
-    Ok(())
 }
 
 async fn by_ssm(arguments: &EnsureArgs, settings: &Settings) -> anyhow::Result<()> {
     let transport = Arc::new(ReqwestTransport::new().context("building the HTTP client")?);
     let doors = aws::Doors { transport, clock: Arc::new(SystemClock) };
-    let here = match (arguments.instance.as_slice(), &arguments.tag) {
+    let (who, region) = match (arguments.instance.as_slice(), &arguments.tag) {
+        (_, Some((key, value))) => (Who::Tagged { key: key.clone(), value: value.clone() }, None),
         ([], None) => {
             let endpoint = Endpoint::choose(settings.imds.endpoint.as_ref(), |name| std::env::var(name).ok())
                 .context("choosing the metadata service")?;
             let imds = Imds::new(doors.transport.clone(), endpoint, settings.imds.timeout);
             let identity =
                 imds.identity().await.context("asking which instance this is; or name one with --instance")?;
-            Some(identity)
+            (Who::Instances(vec![identity.instance.to_string()]), Some(identity.region))
         }
-        _ => None,
+        (named, None) => (Who::Instances(named.to_vec()), None),
     };
-    let sdk = aws::from_host(&settings.aws, here.as_ref().map(|identity| identity.region.as_str()), &doors).await;
-    let client = Client::new(&sdk);
-    let instances = match &here {
-        Some(identity) => vec![identity.instance.to_string()],
-        None => arguments.instance.clone(),
-    };
-    match &arguments.schedule {
-        Some(schedule) => associate(&client, &instances, arguments.tag.as_deref(), schedule).await,
-        None => send(&client, &instances).await,
+    let sdk = aws::from_host(&settings.aws, region.as_deref(), &doors).await;
+    anyhow::ensure!(sdk.region().is_some(), "no region is known: set AWS_REGION, or [aws] region");
+    match (&arguments.schedule, &who) {
+        (Some(schedule), _) => {
+            let id = ensure::associate(&sdk, &who, schedule).await?;
+            say(&format!("association {id} installs AWSCodeDeployAgent, {schedule}"));
+            Ok(())
+        }
+        (None, Who::Instances(instances)) => ensure::send(&sdk, instances, &mut say).await,
+        // Clap has --tag require --schedule.
+        (None, Who::Tagged { .. }) => anyhow::bail!("--tag goes with --schedule"),
     }
 }
 
-/// "In-place update" keeps the agent up; the default would take it away in the middle of a deployment.
-fn parameters() -> HashMap<String, Vec<String>> {
-    [("action", "Install"), ("installationType", "In-place update"), ("name", "AWSCodeDeployAgent")]
-        .map(|(name, value)| (name.to_owned(), vec![value.to_owned()]))
-        .into()
-}
-
-async fn send(client: &Client, instances: &[String]) -> anyhow::Result<()> {
-    let request = client.send_command().document_name(DOCUMENT).set_parameters(Some(parameters()));
-    let answer = request
-        .set_instance_ids(Some(instances.to_vec()))
-        .send()
-        .await
-        .context("SendCommand: it needs ssm:SendCommand, and instances that Systems Manager sees as Online")?;
-    let id = answer.command().and_then(|command| command.command_id()).context("SendCommand gave no command id")?;
-    say(&format!("command {id} installs AWSCodeDeployAgent on {}", instances.join(", ")));
-    let mut failed = Vec::new();
-    for instance in instances {
-        let (status, output) = outcome(client, id, instance).await?;
-        say(&format!("{instance}: {status}{}", output.map(|line| format!(": {line}")).unwrap_or_default()));
-        if status != CommandInvocationStatus::Success {
-            failed.push(instance.as_str());
-        }
-    }
-    match failed.as_slice() {
-        [] => Ok(()),
-        failed => {
-            bail!("not installed on {}: aws ssm get-command-invocation --command-id {id} says more", failed.join(", "))
-        }
+fn a_tag(word: &str) -> Result<(String, String), String> {
+    match word.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("give a tag as KEY=VALUE".to_owned()),
     }
 }
 
-/// Waits for the end on one instance; with the last line of what was written there.
-async fn outcome(
-    client: &Client,
-    id: &str,
-    instance: &str,
-) -> anyhow::Result<(CommandInvocationStatus, Option<String>)> {
-    let over = Instant::now() + PATIENCE;
-    let mut said = None;
-    loop {
-        let answer = client.get_command_invocation().command_id(id).instance_id(instance).send().await;
-        let answer = match answer {
-            // It takes a moment until the invocation exists.
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_invocation_does_not_exist()) => None,
-            answer => Some(answer.context("GetCommandInvocation: it needs ssm:GetCommandInvocation")?),
-        };
-        if let Some(answer) = answer
-            && let Some(status) = answer.status()
-        {
-            use CommandInvocationStatus as S;
-            match status {
-                S::Success | S::Failed | S::Cancelled | S::TimedOut => {
-                    let output = answer.standard_output_content().unwrap_or_default();
-                    let last = output.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned);
-                    return Ok((status.clone(), last));
-                }
-                _ if said.as_ref() != Some(status) => {
-                    say(&format!("{instance}: {status}"));
-                    said = Some(status.clone());
-                }
-                _ => {}
-            }
+/// State Manager takes `rate(…)`, `cron(…)` and `at(…)`.
+fn a_schedule(word: &str) -> Result<String, String> {
+    let known = ["rate(", "cron(", "at("].iter().any(|begins| word.starts_with(begins));
+    match known && word.ends_with(')') {
+        true => Ok(word.to_owned()),
+        false => {
+            Err("give a schedule as State Manager takes it: rate(14 days), cron(0 3 ? * SUN *) or at(…)".to_owned())
         }
-        if Instant::now() >= over {
-            bail!("{instance}: no end within {} minutes", PATIENCE.as_secs() / 60);
-        }
-        sleep(LOOK).await;
     }
-}
-
-async fn associate(client: &Client, instances: &[String], tag: Option<&str>, schedule: &str) -> anyhow::Result<()> {
-    let target = match tag {
-        Some(tag) => {
-            let (key, value) = tag.split_once('=').context("--tag wants KEY=VALUE")?;
-            Target::builder().key(format!("tag:{key}")).values(value).build()
-        }
-        None => Target::builder().key("InstanceIds").set_values(Some(instances.to_vec())).build(),
-    };
-    let request = client.create_association().name(DOCUMENT).targets(target).set_parameters(Some(parameters()));
-    let answer = request
-        .association_name("pitcrew-codedeploy-agent")
-        .schedule_expression(schedule)
-        .send()
-        .await
-        .context("CreateAssociation: it needs ssm:CreateAssociation")?;
-    let id = answer.association_description().and_then(|association| association.association_id());
-    say(&format!("association {} installs AWSCodeDeployAgent, {schedule}", id.unwrap_or("without an id")));
-    Ok(())
 }

@@ -21,7 +21,9 @@ use tracing::{info, warn};
 
 use super::{AgentArgs, ConfigArgs, call, complain, drain_scripts, exit};
 use crate::config::{self, Http, RunScripts, Settings};
-use crate::doors::{Clock, Credentials, HostConnections, OngoingDirectory, ReqwestTransport, SystemClock, boot_id};
+use crate::doors::{
+    BOOT_ID, Clock, Credentials, HostConnections, OngoingDirectory, ReqwestTransport, SystemClock, boot_id,
+};
 use crate::effect::scripts::{DrainScripts, Runner, Trust, UnitScripts};
 use crate::history::History;
 use crate::http::{self, Audience, Limits, Site};
@@ -57,6 +59,9 @@ pub(super) struct RunArgs {
     /// Where sockets and requests live, until the next boot [default: $RUNTIME_DIRECTORY, else /run/pitcrew]
     #[arg(long, value_name = "DIR")]
     runtime_dir: Option<PathBuf>,
+    /// Where the kernel tells which boot this is; a rehearsal that reboots an instance tells it another one
+    #[arg(long, value_name = "FILE", default_value = BOOT_ID, hide = true)]
+    boot_id: PathBuf,
     #[command(flatten)]
     config: ConfigArgs,
     #[command(flatten)]
@@ -83,11 +88,15 @@ pub(super) fn run(arguments: RunArgs) -> u8 {
 /// One run of the agent after the other: each new configuration begins one, as a restart of the process would, and hooks
 /// that wait call again.
 async fn resident(mut settings: Settings, arguments: RunArgs, volume: Volume) -> anyhow::Result<()> {
-    let RunArgs { state_dir, runtime_dir, config, agent } = arguments;
+    let RunArgs { state_dir, runtime_dir, boot_id, config, agent } = arguments;
     let state_dir = unit_dir(state_dir, "STATE_DIRECTORY", "/var/lib/pitcrew");
     let runtime_dir = unit_dir(runtime_dir, "RUNTIME_DIRECTORY", "/run/pitcrew");
     let socket = agent.path();
-    let kept = Kept { metrics: Metrics::default(), history: history(&state_dir, settings.history.keep) };
+    let kept = Kept {
+        boot: self::boot_id(&boot_id).context("reading which boot this is")?,
+        metrics: Metrics::default(),
+        history: history(&state_dir, settings.history.keep),
+    };
     let mut stopping = pin!(told_to_stop()?);
     let mut reloads = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
     info!(socket = %socket.display(), version = env!("CARGO_PKG_VERSION"), "the agent starts");
@@ -157,6 +166,7 @@ fn reread(directories: &[PathBuf], old: &Settings, volume: &Volume) -> Reread {
 
 /// What goes on from one run to the next.
 struct Kept {
+    boot: BootId,
     metrics: Metrics,
     history: History,
 }
@@ -169,7 +179,7 @@ async fn once(
     kept: &Kept,
     stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
-    let boot = boot_id().context("reading which boot this is")?;
+    let boot = kept.boot.clone();
     let doors = Doors {
         clock: Arc::new(SystemClock),
         transport: Arc::new(ReqwestTransport::new().context("building the HTTP client")?),

@@ -67,7 +67,7 @@ fn every_key_reaches_the_settings() {
         traffic = { owner = "codedeploy", target_groups = ["web", "arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/api/2"], keep_last_healthy = false }
         drain = { settle = "0s", quiet_period = "250ms" }
         return = { within = "3m" }
-        deployment = { ask_after = "31s", assume_dead_after = "2h", hook_timeout = "16m", on_notice = "refuse", before_stop = "answer", command_within = "6m", on_dead = "replace", replace_after = "20m" }
+        deployment = { ask_after = "31s", assume_dead_after = "2h", hook_timeout = "16m", on_notice = "refuse", before_stop = "answer", command_within = "6m", on_dead = "replace", replace_after = "20m", return_blocked = false }
         codedeploy = { root = "/srv/codedeploy" }
         agents = { look = "2m", stuck_after = "5m", restart = "never", inventory = false }
         tags = { version = "/opt/app/VERSION", after_success = { version = "8.0" } }
@@ -126,7 +126,7 @@ fn every_key_reaches_the_settings() {
     assert_eq!((core.ask_after, core.assume_dead_after), (Duration::from_secs(31), Duration::from_secs(7200)));
     assert_eq!((core.on_notice, core.before_stop), (OnNotice::Refuse, BeforeStop::Answer));
     assert_eq!((core.command_within, core.replace_after), (Duration::from_secs(360), Duration::from_secs(1200)));
-    assert_eq!(core.on_dead, OnDead::Replace);
+    assert_eq!((core.on_dead, core.return_blocked), (OnDead::Replace, false));
     let agents = &settings.agents;
     assert_eq!((agents.look, agents.stuck_after), (Duration::from_secs(120), Duration::from_secs(300)));
     assert!(agents.restart == Restart::Never && !agents.inventory);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pitcrew_core::time::Spoken;
 use pitcrew_core::wire::{Failure, FailureKind, Owner};
 
-use super::{Facts, Line, elastigroup};
+use super::{Facts, Line, elastigroup, waits};
 use crate::effect::groups::Group;
 
 /// Less is too little for a bundle, its archive and its logs.
@@ -15,7 +15,7 @@ const QUIET: Duration = Duration::from_secs(26 * 3600);
 
 /// Every prerequisite of an instance.
 pub fn diagnose(facts: &Facts) -> Vec<Line> {
-    const CHECKS: [fn(&Facts) -> Line; 16] = [
+    const CHECKS: [fn(&Facts) -> Line; 17] = [
         metadata,
         role,
         clock,
@@ -29,6 +29,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Line> {
         selected,
         owner,
         traffic,
+        health_check,
         elastigroup::spoken_to,
         elastigroup::suits,
         permissions,
@@ -323,6 +324,10 @@ fn traffic(facts: &Facts) -> Line {
         }
         Err(failure) => unasked(NAME, failure),
     }
+}
+
+fn health_check(facts: &Facts) -> Line {
+    waits::health_check(facts.registered.as_ref().ok(), facts.patience)
 }
 
 fn permissions(facts: &Facts) -> Line {

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use pitcrew_core::ids::DeploymentGroup;
 use pitcrew_core::wire::{Failure, Owner};
 
 use super::Elastigroup;
+use crate::config::Settings;
+use crate::effect::balancer::HealthCheck;
 use crate::effect::groups::Group;
 use crate::intake::host_agents::Seen;
 use crate::intake::imds::Identity;
@@ -36,14 +39,41 @@ pub struct Facts {
     pub group_named: bool,
     /// `[traffic] owner`; `None`: `auto`.
     pub owner: Option<Owner>,
-    /// How many registrations this instance has in each target group that holds it.
-    pub registered: Result<BTreeMap<String, usize>, Failure>,
+    /// The target groups that hold this instance, by name.
+    pub registered: Result<BTreeMap<String, Membership>, Failure>,
+    /// How long the agent waits for them.
+    pub patience: Patience,
     /// What Elastigroup says; `None`: no token is configured, or nobody knows who this instance is.
     pub elastigroup: Option<Elastigroup>,
     /// How many probes are configured.
     pub probes: usize,
     /// What harmless calls say of the role's permissions.
     pub permissions: Vec<Permission>,
+}
+
+/// A target group, as a deployment has to wait for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// Its health check.
+    pub check: HealthCheck,
+    /// How long it drains a target at the most.
+    pub drains_for: Duration,
+}
+
+/// How long the agent waits for a balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// `[return] within`.
+    pub back: Duration,
+    /// `[deployment] hook_timeout`.
+    pub hook: Duration,
+}
+
+impl Patience {
+    /// As the operator decided.
+    pub fn of(settings: &Settings) -> Self {
+        Self { back: settings.core.return_within, hook: settings.hook_timeout }
+    }
 }
 
 /// Room in a file system.

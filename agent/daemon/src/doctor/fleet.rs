@@ -1,12 +1,14 @@
 //! The same from an operator's machine: a deployment group, the instances that it selects, and its latest deployments.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use aws_config::SdkConfig;
 use pitcrew_core::ids::{DeploymentGroup, InstanceId};
 use pitcrew_core::wire::{Failure, FailureKind, Owner};
 
 use super::checks::unasked;
-use super::gather::ssm;
-use super::{Level, Line};
+use super::gather::{membership, ssm};
+use super::{Level, Line, Membership, Patience, waits};
 use crate::effect::deployments::Latest;
 use crate::effect::groups::Group;
 use crate::effect::tags::Tags;
@@ -21,10 +23,21 @@ pub struct FleetFacts {
     pub group: Result<Group, Failure>,
     /// The instances that its tags select.
     pub instances: Result<Vec<FleetInstance>, Failure>,
-    /// The target groups that it names; `NotFound` where one of them does not exist.
-    pub balancers: Result<usize, Failure>,
+    /// The target groups that it names, and who is registered there; `NotFound` where one of them does not exist.
+    pub balancers: Result<BTreeMap<String, Named>, Failure>,
+    /// How long a hook waits for them.
+    pub patience: Patience,
     /// Its latest deployments, newest first.
     pub latest: Result<Vec<Latest>, Failure>,
+}
+
+/// A target group that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// How a deployment has to wait for it.
+    pub membership: Membership,
+    /// Everybody who is registered there, by id or address.
+    pub members: BTreeSet<String>,
 }
 
 /// One of its instances.
@@ -37,24 +50,33 @@ pub struct FleetInstance {
 }
 
 /// Asks everything, and changes nothing. `tags` asks about instances' tags.
-pub async fn gather_fleet(sdk: SdkConfig, tags: &Tags, name: DeploymentGroup) -> FleetFacts {
+pub async fn gather_fleet(sdk: SdkConfig, tags: &Tags, name: DeploymentGroup, patience: Patience) -> FleetFacts {
     let nobody = InstanceId::new("i-operator");
     let deployments = Deployments::new(sdk.clone(), nobody.clone());
     let group = deployments.group(&name).await;
     let (instances, balancers) = match &group {
         Ok(group) => {
             let balancer = Balancer::new(sdk.clone(), nobody, None);
-            // CodeDeploy names its target groups; without any there is nothing to look for.
-            let found = match group.balancers.as_slice() {
-                [] => Ok(0),
-                names => balancer.discover(names).await.map(|found| found.len()),
-            };
-            (selected(&sdk, tags, group).await, found)
+            (selected(&sdk, tags, group).await, named(&balancer, &group.balancers).await)
         }
         Err(failure) => (Err(failure.clone()), Err(failure.clone())),
     };
     let latest = deployments.latest(&name, 3).await;
-    FleetFacts { name, group, instances, balancers, latest }
+    FleetFacts { name, group, instances, balancers, patience, latest }
+}
+
+/// CodeDeploy names its target groups; without any there is nothing to look for.
+async fn named(balancer: &Balancer, names: &[String]) -> Result<BTreeMap<String, Named>, Failure> {
+    let mut found = BTreeMap::new();
+    if names.is_empty() {
+        return Ok(found);
+    }
+    for group in balancer.discover(names).await? {
+        let named =
+            Named { membership: membership(balancer, &group).await?, members: balancer.members(&group.arn).await? };
+        found.insert(group.arn.short().to_owned(), named);
+    }
+    Ok(found)
 }
 
 /// The instances that match every list of filters by one of its filters.
@@ -81,7 +103,7 @@ async fn selected(sdk: &SdkConfig, tags: &Tags, group: &Group) -> Result<Vec<Fle
 
 /// Every prerequisite that can be seen from outside.
 pub fn diagnose_fleet(facts: &FleetFacts) -> Vec<Line> {
-    const CHECKS: [fn(&FleetFacts) -> Line; 6] = [exists, in_place, instances, online, balancers, latest];
+    const CHECKS: [fn(&FleetFacts) -> Line; 7] = [exists, in_place, instances, online, balancers, health_check, latest];
     CHECKS.into_iter().map(|check| check(facts)).collect()
 }
 
@@ -171,8 +193,23 @@ fn balancers(facts: &FleetFacts) -> Line {
     const NAME: &str = "load balancer";
     match &facts.balancers {
         _ if facts.group.is_err() => Line::ok(NAME, UNKNOWN),
-        Ok(0) => Line::ok(NAME, "the deployment group names none: Pitcrew finds the instances' own target groups"),
-        Ok(found) => Line::ok(NAME, format!("{found} target groups exist")),
+        Ok(found) if found.is_empty() => {
+            Line::ok(NAME, "the deployment group names none: Pitcrew finds the instances' own target groups")
+        }
+        Ok(found) => {
+            let in_none = |id: &&str| !found.values().any(|group| group.members.contains(*id));
+            let instances = facts.instances.iter().flatten().map(|instance| instance.id.as_str());
+            let out: Vec<&str> = instances.filter(in_none).collect();
+            let names: Vec<&str> = found.keys().map(String::as_str).collect();
+            match out.as_slice() {
+                [] => Line::ok(NAME, format!("every instance is registered in {}", names.join(", "))),
+                out => Line::warning(
+                    NAME,
+                    format!("not registered in {}: {}", names.join(", "), out.join(", ")),
+                    "a deployment that goes well registers them; pitcrew status on the instance says what keeps one out",
+                ),
+            }
+        }
         Err(failure) if failure.kind == FailureKind::NotFound => Line::failed(
             NAME,
             &failure.sentence,
@@ -181,6 +218,13 @@ fn balancers(facts: &FleetFacts) -> Line {
         ),
         Err(failure) => unasked(NAME, failure),
     }
+}
+
+fn health_check(facts: &FleetFacts) -> Line {
+    let groups = facts.balancers.as_ref().ok().map(|found| {
+        found.iter().map(|(name, group)| (name.clone(), group.membership.clone())).collect::<BTreeMap<_, _>>()
+    });
+    waits::health_check(groups.as_ref(), facts.patience)
 }
 
 fn latest(facts: &FleetFacts) -> Line {

@@ -7,10 +7,10 @@ use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sdk_ssm::types::InstanceInformationStringFilter;
 use pitcrew_core::ids::{DeploymentGroup, InstanceId};
-use pitcrew_core::wire::Failure;
+use pitcrew_core::wire::{Failure, GroupFacts};
 use serde_json::Value;
 
-use super::{Facts, Permission, Space, elastigroup};
+use super::{Facts, Membership, Patience, Permission, Space, elastigroup};
 use crate::config::Settings;
 use crate::doors::{Credentials, with_causes};
 use crate::effect::failure::Asked;
@@ -79,6 +79,7 @@ pub async fn gather(asking: Asking<'_>) -> Facts {
         group,
         owner: settings.core.owner,
         registered: registered(&Balancer::new(sdk, instance, address), &settings.target_groups).await,
+        patience: Patience::of(settings),
         elastigroup,
         probes: settings.probes.len(),
         identity,
@@ -117,15 +118,21 @@ async fn tags(imds: &Imds) -> Option<BTreeMap<String, String>> {
     Some(tags)
 }
 
-async fn registered(balancer: &Balancer, named: &[String]) -> Result<BTreeMap<String, usize>, Failure> {
+async fn registered(balancer: &Balancer, named: &[String]) -> Result<BTreeMap<String, Membership>, Failure> {
     let mut registered = BTreeMap::new();
     for group in balancer.discover(named).await? {
         let seen = balancer.observe(&group.arn).await?;
         if !seen.own.is_empty() {
-            registered.insert(group.arn.short().to_owned(), seen.own.len());
+            registered.insert(group.arn.short().to_owned(), membership(balancer, &group).await?);
         }
     }
     Ok(registered)
+}
+
+/// How a deployment has to wait for a group.
+pub(super) async fn membership(balancer: &Balancer, group: &GroupFacts) -> Result<Membership, Failure> {
+    let check = balancer.health_check(&group.arn).await?;
+    Ok(Membership { check, drains_for: group.deregistration_delay })
 }
 
 /// How Systems Manager sees an instance; `None`: not at all.

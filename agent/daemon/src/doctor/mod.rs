@@ -8,15 +8,18 @@ mod facts;
 mod fleet;
 mod gather;
 mod text;
+mod waits;
+mod watch;
 
 use serde::Serialize;
 
 pub use checks::diagnose;
 pub use elastigroup::Group as Elastigroup;
-pub use facts::{Facts, Permission, Space};
+pub use facts::{Facts, Membership, Patience, Permission, Space};
 pub use fleet::{FleetFacts, FleetInstance, diagnose_fleet, gather_fleet};
 pub use gather::{Asking, gather};
 pub use text::lines;
+pub use watch::until_green;
 
 /// One prerequisite.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

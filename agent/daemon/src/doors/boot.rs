@@ -1,14 +1,16 @@
 //! Which boot this is: what was remembered by the boot clock makes sense only within one.
 
+use std::path::Path;
 use std::{fs, io};
 
 use pitcrew_core::ids::BootId;
 
-const PATH: &str = "/proc/sys/kernel/random/boot_id";
+/// Where the kernel tells it.
+pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The kernel's id of this boot. Fails where `/proc` is not mounted.
-pub fn boot_id() -> io::Result<BootId> {
-    let text = fs::read_to_string(PATH)?;
+/// The id of this boot, from the file where the kernel tells it. Fails where `/proc` is not mounted.
+pub fn boot_id(path: &Path) -> io::Result<BootId> {
+    let text = fs::read_to_string(path)?;
     Ok(BootId::new(text.trim()))
 }
 
@@ -18,8 +20,8 @@ mod tests {
 
     #[test]
     fn one_boot_has_one_id() {
-        let id = boot_id().unwrap();
+        let id = boot_id(Path::new(BOOT_ID)).unwrap();
         assert_eq!(id.as_str().len(), 36, "a UUID: {id}");
-        assert_eq!(id, boot_id().unwrap());
+        assert_eq!(id, boot_id(Path::new(BOOT_ID)).unwrap());
     }
 }

@@ -11,7 +11,7 @@ mod credentials;
 mod reqwest;
 mod transport;
 
-pub use boot::boot_id;
+pub use boot::{BOOT_ID, boot_id};
 pub use clock::{Clock, SystemClock, TokioClock};
 pub use commands::{Commands, OngoingDirectory};
 pub use connections::{Connections, HostConnections};

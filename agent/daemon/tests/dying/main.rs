@@ -4,5 +4,7 @@
 
 mod matrix;
 mod real;
+#[path = "../rehearsed/mod.rs"]
+mod rehearsed;
 mod rollback;
 mod support;

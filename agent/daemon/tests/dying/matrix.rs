@@ -9,22 +9,22 @@ use std::thread;
 use std::time::Duration;
 
 use pitcrew_rehearsal::death::{Cause, Generation};
-use pitcrew_rehearsal::rehearsal::Aftermath;
+use pitcrew_rehearsal::rehearsal::{Aftermath, Owner};
 
 use crate::support::{events, is_played, options, rehearse};
 
 type Cell = (usize, Cause, Generation);
 type Results = BTreeMap<Cell, Vec<(Option<Aftermath>, Option<String>)>>;
 
-fn cells() -> Vec<Cell> {
+fn cells(owner: Owner) -> Vec<Cell> {
     let causes = || Cause::ALL.into_iter().flat_map(|cause| Generation::ALL.map(move |agent| (cause, agent)));
-    let all = (0..events().len()).flat_map(|row| causes().map(move |(cause, agent)| (row, cause, agent)));
-    all.filter(|(row, cause, _)| is_played(events()[*row], *cause)).collect()
+    let all = (0..events(owner).len()).flat_map(|row| causes().map(move |(cause, agent)| (row, cause, agent)));
+    all.filter(|(row, cause, _)| is_played(events(owner)[*row], *cause)).collect()
 }
 
 /// Plays the whole matrix with these seeds, on every core, prints it, and fails with what went wrong first.
-fn play_matrix(seeds: std::ops::RangeInclusive<u64>) {
-    let cells = cells();
+fn play_matrix(owner: Owner, seeds: std::ops::RangeInclusive<u64>) {
+    let cells = cells(owner);
     let next = AtomicUsize::new(0);
     let results: Mutex<Results> = Mutex::default();
     thread::scope(|scope| {
@@ -33,7 +33,7 @@ fn play_matrix(seeds: std::ops::RangeInclusive<u64>) {
                 while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let (row, cause, agent) = *cell;
                     for seed in seeds.clone() {
-                        let (report, wrong) = rehearse(&options(seed, events()[row], cause, agent));
+                        let (report, wrong) = rehearse(&options((owner, seed), events(owner)[row], cause, agent));
                         results.lock().unwrap().entry(*cell).or_default().push((report.aftermath, wrong));
                     }
                 }
@@ -41,9 +41,12 @@ fn play_matrix(seeds: std::ops::RangeInclusive<u64>) {
         }
     });
     let results = results.into_inner().unwrap();
-    println!("{}", table(&results));
+    println!("{}", table(owner, &results));
     assert_eq!(results.len(), cells.len());
     let wrong: Vec<_> = results.values().flatten().filter_map(|(_, wrong)| wrong.as_ref()).collect();
+    for wrong in &wrong {
+        println!("{}", wrong.lines().take(2).collect::<Vec<_>>().join(" "));
+    }
     if let Some(first) = wrong.first() {
         panic!("{} runs failed; {first}", wrong.len());
     }
@@ -56,13 +59,13 @@ fn play_matrix(seeds: std::ops::RangeInclusive<u64>) {
 }
 
 /// One line an event, one column a cause and a host agent: seconds until the instance was back, at the longest.
-fn table(results: &Results) -> String {
+fn table(owner: Owner, results: &Results) -> String {
     let columns = || Cause::ALL.into_iter().flat_map(|cause| Generation::ALL.map(move |agent| (cause, agent)));
     let mut text = format!("{:<18}", "dies in");
     for (cause, agent) in columns() {
         let _ = write!(text, "{:>17}", format!("{cause}, agent {}", &agent.version()[..1]));
     }
-    for (row, event) in events().iter().enumerate() {
+    for (row, event) in events(owner).iter().enumerate() {
         let _ = write!(text, "\n{:<18}", event.name());
         for (cause, agent) in columns() {
             let runs = results.get(&(row, cause, agent)).map(Vec::as_slice).unwrap_or_default();
@@ -90,11 +93,18 @@ fn outcome(runs: &[(Option<Aftermath>, Option<String>)]) -> String {
 
 #[test]
 fn wherever_a_deployment_dies_a_healthy_instance_is_back_within_a_minute() {
-    play_matrix(1..=1);
+    play_matrix(Owner::Pitcrew, 1..=1);
 }
 
 #[test]
-#[ignore = "takes minutes: many seeds of what the test above plays once"]
+fn what_codedeploy_blocked_for_a_deployment_that_died_is_back_within_a_minute_too() {
+    play_matrix(Owner::CodeDeploy, 1..=1);
+}
+
+#[test]
+#[ignore = "takes minutes: many seeds of what the tests above play once"]
 fn wherever_a_deployment_dies_many_times() {
-    play_matrix(100..=119);
+    for owner in [Owner::Pitcrew, Owner::CodeDeploy] {
+        play_matrix(owner, 100..=119);
+    }
 }

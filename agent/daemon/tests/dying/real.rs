@@ -1,39 +1,19 @@
-//! A sample of the matrix with real processes, sockets, files and inotify: `pitcrew rehearse` as people run it.
+//! A sample of the matrix with real processes, sockets, files and inotify, for both owners of traffic.
 
-use std::process::{Command, Stdio};
+use crate::rehearsed::side_by_side;
 
-use serde_json::Value;
-
-/// The options of each rehearsal; they run side by side.
-const SAMPLE: [&[&str]; 4] = [
+const SAMPLE: [&[&str]; 6] = [
     &["--die-at", "BeforeInstall", "--death", "host-agent"],
     &["--die-at", "ApplicationStart", "--death", "timeout", "--host-agent", "2", "--rollback"],
     &["--die-at", "AfterInstall", "--death", "stopped", "--host-agent", "2"],
     &["--die-at", "ApplicationStop", "--death", "reboot"],
+    &["--owner", "codedeploy", "--die-at", "AfterInstall", "--death", "stopped", "--deregistration-delay", "5"],
+    &["--owner", "codedeploy", "--die-at", "ApplicationStart", "--death", "reboot", "--deregistration-delay", "5"],
 ];
 
 #[test]
 fn real_processes_are_not_stranded_either() {
-    let running: Vec<_> = SAMPLE
-        .iter()
-        .map(|options| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_pitcrew"));
-            command.args(["rehearse", "--json", "--rate", "50", "--requests", "0"]).args(*options);
-            (options, command.stdout(Stdio::piped()).spawn().unwrap())
-        })
-        .collect();
-    for (options, rehearsal) in running {
-        let output = rehearsal.wait_with_output().unwrap();
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let broken: Vec<_> = report["findings"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|finding| finding["judgement"] == "broken")
-            .map(|finding| format!("{}: {}", finding["expectation"], finding["why"]))
-            .collect();
-        assert!(output.status.success(), "{options:?}: {broken:#?}\n{:#}", report["timeline"]);
-        assert_eq!(report["load"]["lost"], 0, "{options:?}");
+    for (options, report) in side_by_side(&SAMPLE) {
         assert_eq!(report["deployments"].as_array().unwrap().len(), 2, "{options:?}");
     }
 }

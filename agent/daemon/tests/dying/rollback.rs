@@ -2,13 +2,13 @@
 
 use pitcrew_rehearsal::death::{Cause, Generation};
 use pitcrew_rehearsal::lifecycle::LifecycleEvent;
-use pitcrew_rehearsal::rehearsal::Options;
+use pitcrew_rehearsal::rehearsal::{Options, Owner};
 use pitcrew_rehearsal::timeline::Happening;
 
 use crate::support::{events, is_played, options, rehearse};
 
-fn rolled_back(at: LifecycleEvent, of: Cause) {
-    let (report, wrong) = rehearse(&Options { rollback: true, ..options(7, at, of, Generation::Two) });
+fn rolled_back(owner: Owner, at: LifecycleEvent, of: Cause) {
+    let (report, wrong) = rehearse(&Options { rollback: true, ..options((owner, 7), at, of, Generation::Two) });
     assert_eq!(wrong, None);
     let rollback = report.deployments.last().unwrap();
     assert_eq!((rollback.release.as_str(), rollback.succeeded_on.as_slice()), ("v1", [1].as_slice()));
@@ -16,16 +16,18 @@ fn rolled_back(at: LifecycleEvent, of: Cause) {
 
 #[test]
 fn a_rollback_takes_over_cleanly_wherever_the_deployment_died() {
-    for at in events() {
-        for of in Cause::ALL.into_iter().filter(|of| is_played(*at, *of)) {
-            rolled_back(*at, of);
+    for owner in [Owner::Pitcrew, Owner::CodeDeploy] {
+        for at in events(owner) {
+            for of in Cause::ALL.into_iter().filter(|of| is_played(*at, *of)) {
+                rolled_back(owner, *at, of);
+            }
         }
     }
 }
 
 #[test]
 fn traffic_waits_for_the_rollback_and_returns_once() {
-    let died = options(3, LifecycleEvent::ApplicationStart, Cause::Timeout, Generation::Two);
+    let died = options((Owner::Pitcrew, 3), LifecycleEvent::ApplicationStart, Cause::Timeout, Generation::Two);
     let (report, wrong) = rehearse(&Options { rollback: true, ..died });
     assert_eq!(wrong, None);
     let moved = |which: fn(&Happening) -> bool| report.timeline.iter().filter(|entry| which(&entry.what)).count();

@@ -7,14 +7,14 @@ use pitcrew_rehearsal::bundle::Bundle;
 use pitcrew_rehearsal::cli::play;
 use pitcrew_rehearsal::death::{Cause, Death, Generation};
 use pitcrew_rehearsal::lifecycle::LifecycleEvent;
-use pitcrew_rehearsal::rehearsal::Options;
+use pitcrew_rehearsal::rehearsal::{Options, Owner};
 use pitcrew_rehearsal::timeline::Timeline;
 use pitcrew_rehearsal::verdict::{Judgement, Report};
 
 /// One instance that is deployed to and one that is not, a little load.
-pub(crate) fn options(seed: u64, at: LifecycleEvent, of: Cause, host_agent: Generation) -> Options {
+pub(crate) fn options((owner, seed): (Owner, u64), at: LifecycleEvent, of: Cause, host_agent: Generation) -> Options {
     let mut options = Options::of(Bundle::sample().unwrap());
-    (options.seed, options.rate, options.requests) = (seed, 10, 0);
+    (options.owner, options.seed, options.rate, options.requests) = (owner, seed, 10, 0);
     options.deregistration_delay = Duration::from_secs(20);
     (options.death, options.host_agent) = (Some(Death { at, of }), host_agent);
     options
@@ -34,8 +34,9 @@ pub(crate) fn rehearse(options: &Options) -> (Report, Option<String>) {
         lines.iter().map(|entry| format!("{:9.3} {:?} {}\n", entry.at.as_secs_f64(), entry.instance, entry.what));
     let (seed, lost, sent) = (options.seed, report.load.lost, report.load.sent);
     let wrong = format!(
-        "{:?}, host agent {:?}, seed {seed}: {broken:#?}, lost {lost} of {sent}: {:#?}\n{}",
+        "{:?}, owner {:?}, host agent {:?}, seed {seed}: {broken:#?}, lost {lost} of {sent}: {:#?}\n{}",
         options.death,
+        options.owner,
         options.host_agent,
         report.reasons,
         lines.collect::<String>()
@@ -43,9 +44,9 @@ pub(crate) fn rehearse(options: &Options) -> (Report, Option<String>) {
     (report, Some(wrong))
 }
 
-/// Every event of a deployment in which traffic is Pitcrew's, in order.
-pub(crate) fn events() -> &'static [LifecycleEvent] {
-    LifecycleEvent::order(false)
+/// Every event of a deployment, in order: more where CodeDeploy moves traffic.
+pub(crate) fn events(owner: Owner) -> &'static [LifecycleEvent] {
+    LifecycleEvent::order(owner == Owner::CodeDeploy)
 }
 
 /// Whether a deployment can die so: only a script can time out.

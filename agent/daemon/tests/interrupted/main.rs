@@ -5,6 +5,8 @@
 mod delays;
 mod matrix;
 mod real;
+#[path = "../rehearsed/mod.rs"]
+mod rehearsed;
 mod support;
 mod troubles;
 mod ways;

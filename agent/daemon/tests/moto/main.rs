@@ -9,4 +9,6 @@ mod agent;
 mod effects;
 mod leaving;
 mod metadata;
+mod operator;
+mod outward;
 mod server;

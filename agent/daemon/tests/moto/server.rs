@@ -88,6 +88,7 @@ impl Moto {
             "ec2" => "2016-11-15",
             "elasticloadbalancing" => "2015-12-01",
             "iam" => "2010-05-08",
+            "monitoring" => "2010-08-01",
             other => panic!("which version of {other} is asked?"),
         };
         let mut form = Url::parse_with_params(&self.url, [("Action", action), ("Version", version)]).unwrap();

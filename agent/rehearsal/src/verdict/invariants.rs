@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Evidence, LastSight, elastigroup, leaving};
+use super::{Evidence, LastSight, elastigroup, leaving, ownership};
 use crate::crew::ScriptCode;
 use crate::interruption::Kill;
-use crate::rehearsal::{Aftermath, Hooks, Owner};
+use crate::rehearsal::{Aftermath, Hooks};
 use crate::timeline::{Entry, Happening, ScriptEnd};
 use crate::world::Moved;
 use crate::world::calls::{Call, Caller, Effect};
@@ -80,7 +80,7 @@ pub(super) fn check(evidence: &Evidence<'_>, timeline: &[Entry], calls: &[Call])
         invariant(1, "no registration once leaving", leaving::no_registration(evidence, calls)),
         invariant(2, "healthy means back in every place", back(evidence)),
         invariant(3, "nothing else is registered", own_places(evidence, calls)),
-        invariant(4, "never two owners", one_owner(evidence, calls)),
+        invariant(4, "never two owners", ownership::one_owner(evidence, timeline, calls)),
         invariant(5, "each hook answered once, in time", hooks(evidence, timeline)),
         invariant(6, "protections are released", elastigroup::protections(evidence)),
         invariant(7, "deadlines are kept", leaving::deadlines(evidence, timeline, calls)),
@@ -179,7 +179,7 @@ fn settled(evidence: &Evidence<'_>) -> Seen {
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 
 fn after_death(evidence: &Evidence<'_>, aftermath: &Aftermath) -> Seen {
-    if !evidence.options.agents || evidence.options.owner == Owner::CodeDeploy {
+    if !evidence.options.agents {
         return (Judgement::NotApplicable, "no agent here gives traffic back".to_owned());
     }
     match aftermath {
@@ -348,33 +348,6 @@ fn hooks(evidence: &Evidence<'_>, timeline: &[Entry]) -> Seen {
     }
     let longest = shims.iter().map(|end| end.took).max().unwrap_or_default();
     (Judgement::Held, format!("{} hooks, the longest {:.1} s", shims.len(), longest.as_secs_f64()))
-}
-
-/// Where CodeDeploy moves traffic, an agent only takes an instance out that leaves for good.
-fn one_owner(evidence: &Evidence<'_>, calls: &[Call]) -> Seen {
-    match evidence.options.owner {
-        Owner::Pitcrew | Owner::Elastigroup => {
-            return (Judgement::NotApplicable, "no deployment group controls traffic".to_owned());
-        }
-        Owner::CodeDeploy => {}
-    }
-    let notices = evidence.world.notices();
-    for call in calls {
-        let Caller::Instance(number) = call.caller else { continue };
-        let leaving = notices.iter().any(|notice| {
-            notice.instance == number && notice.ends_service() && notice.read.is_some_and(|read| call.at >= read)
-        });
-        let moves = match call.action.as_str() {
-            "RegisterTargets" => true,
-            "DeregisterTargets" => !leaving,
-            _ => false,
-        };
-        if moves {
-            let at = call.at.as_secs_f64();
-            return (Judgement::Broken, format!("instance {number} called {} at {at:.1} s", call.action));
-        }
-    }
-    (Judgement::Held, "CodeDeploy alone moved traffic for its deployment".to_owned())
 }
 
 fn last_healthy(evidence: &Evidence<'_>, calls: &[Call]) -> Seen {

@@ -3,6 +3,7 @@
 mod elastigroup;
 mod invariants;
 mod leaving;
+mod ownership;
 mod service;
 
 use std::collections::BTreeMap;

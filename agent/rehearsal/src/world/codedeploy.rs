@@ -278,6 +278,11 @@ impl CodeDeploy {
         self.deployments.get(id).map(|deployment| deployment.status)
     }
 
+    /// Application and deployment group of a deployment.
+    pub(super) fn group_of(&self, id: &str) -> Option<(&str, &str)> {
+        self.deployments.get(id).map(|deployment| (deployment.application.as_str(), deployment.group.as_str()))
+    }
+
     fn target_mut(&mut self, id: &str, instance: &str) -> Option<&mut Target> {
         self.deployments.get_mut(id)?.targets.get_mut(instance)
     }

@@ -12,10 +12,12 @@ pub mod imds;
 pub mod policy;
 pub mod targets;
 
+mod access;
 mod autoscaling;
 mod commands;
 mod ec2;
 mod elbv2;
+mod metrics;
 mod notices;
 mod operation;
 mod prerequisites;
@@ -394,7 +396,7 @@ impl World {
             Caller::CodeDeploy | Caller::Operator | Caller::Unknown => return None,
         };
         let action = format!("{}:{}", operation.service(), operation.action());
-        let request = policy::Request { action: &action, caller: instance, ..operation.request() };
+        let request = policy::Request { caller: instance, ..access::request(operation, &action, state) };
         (!policy.allows(&request)).then(|| operation.access_denied(&caller.to_string()))
     }
 
@@ -474,6 +476,7 @@ impl State {
                 Some(_) | None => Err(ApiError::sender("ParameterNotFound", "")),
             },
             Operation::Systems { action, input } => self.systems.call(action, input).map(Reply::Json),
+            Operation::Metrics { action, form } => metrics::call(action, form).map(Reply::Xml),
         }
     }
 }

@@ -6,7 +6,7 @@ use http::{Request, Response, StatusCode};
 use super::calls::Caller;
 use super::faults::Fate;
 use super::wire::{self, ApiError, Form, Xml};
-use super::{autoscaling, ec2, elbv2, policy};
+use super::{autoscaling, ec2, elbv2, metrics};
 
 /// One call, read and not yet answered.
 pub(super) enum Operation {
@@ -37,6 +37,11 @@ pub(super) enum Operation {
         action: String,
         input: serde_json::Value,
     },
+    /// CloudWatch's metrics.
+    Metrics {
+        action: String,
+        form: Form,
+    },
 }
 
 impl Operation {
@@ -63,6 +68,7 @@ impl Operation {
             elbv2::CLASSIC_VERSION => Some(Self::Classic { action }),
             autoscaling::VERSION => Some(Self::AutoScaling { action, form }),
             ec2::VERSION => Some(Self::Ec2 { action, form }),
+            metrics::VERSION => Some(Self::Metrics { action, form }),
             _ => None,
         }
     }
@@ -75,6 +81,7 @@ impl Operation {
             | Self::AutoScaling { action, .. }
             | Self::Ec2 { action, .. }
             | Self::CodeDeploy { action, .. }
+            | Self::Metrics { action, .. }
             | Self::Systems { action, .. } => action,
             Self::Parameter { .. } => "GetParameter",
         }
@@ -88,23 +95,7 @@ impl Operation {
             Self::Ec2 { .. } => "ec2",
             Self::CodeDeploy { .. } => "codedeploy",
             Self::Parameter { .. } | Self::Systems { .. } => "ssm",
-        }
-    }
-
-    /// What a policy is asked about it, but for who calls.
-    pub(super) fn request(&self) -> policy::Request<'_> {
-        match self {
-            Self::Ec2 { form, .. } => policy::Request {
-                resources: form.numbered("ResourceId"),
-                tag_keys: (1..).map_while(|n| form.get(&format!("Tag.{n}.Key"))).collect(),
-                ..policy::Request::default()
-            },
-            Self::LoadBalancing { .. }
-            | Self::Classic { .. }
-            | Self::AutoScaling { .. }
-            | Self::CodeDeploy { .. }
-            | Self::Parameter { .. }
-            | Self::Systems { .. } => policy::Request::default(),
+            Self::Metrics { .. } => "cloudwatch",
         }
     }
 
@@ -114,7 +105,9 @@ impl Operation {
         let code = match self {
             Self::Ec2 { .. } => "UnauthorizedOperation",
             Self::CodeDeploy { .. } | Self::Parameter { .. } | Self::Systems { .. } => "AccessDeniedException",
-            Self::LoadBalancing { .. } | Self::Classic { .. } | Self::AutoScaling { .. } => "AccessDenied",
+            Self::LoadBalancing { .. } | Self::Classic { .. } | Self::AutoScaling { .. } | Self::Metrics { .. } => {
+                "AccessDenied"
+            }
         };
         ApiError::new(
             StatusCode::FORBIDDEN,
@@ -131,6 +124,7 @@ impl Operation {
             Self::LoadBalancing { .. } => elbv2::NAMESPACE,
             Self::Classic { .. } => elbv2::CLASSIC_NAMESPACE,
             Self::AutoScaling { .. } => autoscaling::NAMESPACE,
+            Self::Metrics { .. } => metrics::NAMESPACE,
             Self::Ec2 { action, .. } => {
                 return match result {
                     Ok(reply) => ec2::reply(action, request_id, reply.xml()),

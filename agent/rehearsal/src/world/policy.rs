@@ -17,6 +17,7 @@ struct Statement {
     sid: String,
     effect: String,
     action: OneOrMany,
+    resource: OneOrMany,
     #[serde(default)]
     condition: BTreeMap<String, BTreeMap<String, OneOrMany>>,
 }
@@ -35,10 +36,12 @@ pub struct Request<'a> {
     pub action: &'a str,
     /// The instance whose role calls, where it is one.
     pub caller: Option<&'a str>,
-    /// The instances that the call names.
-    pub resources: Vec<&'a str>,
+    /// The ARNs of what the call is about; none where the action knows no resources, and only `*` allows it.
+    pub resources: Vec<String>,
     /// `aws:TagKeys`
     pub tag_keys: Vec<&'a str>,
+    /// `cloudwatch:namespace`
+    pub namespace: Option<&'a str>,
 }
 
 impl Policy {
@@ -76,11 +79,18 @@ impl Policy {
         self
     }
 
-    /// Whether a statement allows it.
+    /// Whether a statement allows it, on each of its resources.
     pub fn allows(&self, request: &Request<'_>) -> bool {
+        let any = ["*".to_owned()];
+        let resources = if request.resources.is_empty() { &any[..] } else { &request.resources };
+        resources.iter().all(|resource| self.allows_on(resource, request))
+    }
+
+    fn allows_on(&self, resource: &str, request: &Request<'_>) -> bool {
         self.statement.iter().any(|statement| {
             statement.effect == "Allow"
                 && statement.action.iter().any(|action| action == request.action)
+                && statement.resource.iter().any(|pattern| matches(pattern, resource))
                 && statement
                     .condition
                     .iter()
@@ -98,9 +108,33 @@ fn holds(operator: &str, key: &str, values: &OneOrMany, request: &Request<'_>) -
         // The session of an instance's role is named after the instance: it may change itself alone.
         ("StringLike", "aws:userid") => {
             let own = values.iter().any(|value| value == "*:${ec2:InstanceID}");
-            own && request.caller.is_some_and(|caller| request.resources.iter().all(|named| *named == caller))
+            let is_own = |arn: &String| arn.rsplit('/').next() == request.caller;
+            own && request.caller.is_some() && request.resources.iter().all(is_own)
+        }
+        ("StringEquals", "cloudwatch:namespace") => {
+            request.namespace.is_some_and(|namespace| values.iter().any(|value| value == namespace))
         }
         (_, _) => false,
+    }
+}
+
+/// Whether an ARN fits a pattern, in which `*` stands for anything.
+fn matches(pattern: &str, arn: &str) -> bool {
+    let Some((before, rest)) = pattern.split_once('*') else {
+        return pattern == arn;
+    };
+    let Some(mut left) = arn.strip_prefix(before) else {
+        return false;
+    };
+    loop {
+        if matches(rest, left) {
+            return true;
+        }
+        let mut letters = left.chars();
+        if letters.next().is_none() {
+            return false;
+        }
+        left = letters.as_str();
     }
 }
 
@@ -118,8 +152,37 @@ impl OneOrMany {
 mod tests {
     use super::*;
 
-    fn tag<'a>(key: &'a str, resource: &'a str) -> Request<'a> {
-        Request { action: "ec2:CreateTags", caller: Some("i-1"), resources: vec![resource], tag_keys: vec![key] }
+    fn tag<'a>(key: &'a str, resource: &str) -> Request<'a> {
+        Request {
+            action: "ec2:CreateTags",
+            caller: Some("i-1"),
+            resources: vec![format!("arn:aws:ec2:us-west-2:123456789012:instance/{resource}")],
+            tag_keys: vec![key],
+            namespace: None,
+        }
+    }
+
+    #[test]
+    fn a_resource_must_fit_the_statement_and_an_action_without_one_needs_all() {
+        let policy = Policy::agent();
+        let on =
+            |action, resource: &str| Request { action, resources: vec![resource.to_owned()], ..Request::default() };
+        let group = "arn:aws:elasticloadbalancing:us-west-2:123456789012:targetgroup/web/73e2d6bc24d8a067";
+        assert!(policy.allows(&on("elasticloadbalancing:RegisterTargets", group)));
+        let balancer = "arn:aws:elasticloadbalancing:us-west-2:123456789012:loadbalancer/app/web/1";
+        assert!(!policy.allows(&on("elasticloadbalancing:RegisterTargets", balancer)));
+        assert!(!policy.allows(&Request { action: "elasticloadbalancing:RegisterTargets", ..Request::default() }));
+        let parameter = |name: &str| format!("arn:aws:ssm:us-west-2:123456789012:parameter/{name}");
+        assert!(policy.allows(&on("ssm:GetParameter", &parameter("pitcrew/token"))));
+        assert!(!policy.allows(&on("ssm:GetParameter", &parameter("database/password"))));
+        let metrics = |namespace| Request { action: "cloudwatch:PutMetricData", namespace, ..Request::default() };
+        assert!(policy.allows(&metrics(Some("Pitcrew"))) && !policy.allows(&metrics(Some("AWS/EC2"))));
+    }
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        assert!(matches("*", "arn:aws:s3:::a") && matches("arn:*:a", "arn:aws:s3:::a") && matches("a*", "a"));
+        assert!(!matches("arn:*:b", "arn:aws:s3:::a") && !matches("a", "ab"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What must be right before a deployment, and can be broken and mended: tags, roles, agents, deployment groups.
 
+use std::time::Duration;
+
 use super::World;
 use super::codedeploy::DeploymentGroup;
 use super::policy::Policy;
@@ -58,6 +60,38 @@ impl World {
             None => Policy::agent(),
         };
         lock(&self.state).policies.0 = policy;
+    }
+
+    /// Takes an action out of the operator's policy; `None`: it is as it is shipped.
+    pub fn deny_operator(&self, action: Option<&str>) {
+        let policy = match action {
+            Some(action) => Policy::operator().without(action),
+            None => Policy::operator(),
+        };
+        lock(&self.state).policies.1 = policy;
+    }
+
+    /// How often a target group's balancer checks its targets, and how many good answers make one healthy.
+    pub fn set_health_check(&self, group: &str, interval: Duration, healthy_threshold: u8) {
+        let mut state = lock(&self.state);
+        if let Some(group) = state.balancing.groups.iter_mut().find(|known| known.settings.name == group) {
+            group.settings.check.interval = interval;
+            group.settings.healthy_threshold = healthy_threshold;
+        }
+    }
+
+    /// What commands of Systems Manager come to on this instance; `None`: they succeed.
+    pub fn fail_commands(&self, seat: &Seat, output: Option<&str>) {
+        let mut state = lock(&self.state);
+        match output {
+            Some(output) => state.systems.failing.insert(seat.instance_id.clone(), output.to_owned()),
+            None => state.systems.failing.remove(&seat.instance_id),
+        };
+    }
+
+    /// State Manager's associations, as they were asked for.
+    pub fn associations(&self) -> Vec<serde_json::Value> {
+        lock(&self.state).systems.associations.clone()
     }
 
     /// Registers an instance in a target group, healthy, or takes it out without a drain.

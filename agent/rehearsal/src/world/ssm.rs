@@ -13,8 +13,13 @@ pub(super) struct SystemsManager {
     pub(super) online: BTreeSet<String>,
     /// By instance and type name.
     pub(super) inventory: BTreeMap<(String, String), Value>,
+    /// Instances on which commands fail, and what these write there.
+    pub(super) failing: BTreeMap<String, String>,
+    /// As they were asked for.
+    pub(super) associations: Vec<Value>,
     commands: BTreeMap<String, Value>,
-    associations: Vec<Value>,
+    /// How often a command's end was asked for on an instance.
+    looks: BTreeMap<(String, String), u32>,
 }
 
 impl SystemsManager {
@@ -88,13 +93,24 @@ impl SystemsManager {
         Ok(json!({ "Command": command }))
     }
 
-    fn invocation(&self, input: &Value) -> Result<Value, ApiError> {
+    /// Comes to be, waits, runs, and ends: a step with each look.
+    fn invocation(&mut self, input: &Value) -> Result<Value, ApiError> {
         let (id, instance) = (text(input, "CommandId")?, text(input, "InstanceId")?);
-        let command = self.commands.get(id).ok_or_else(|| ApiError::sender("InvocationDoesNotExist", ""))?;
+        let unknown = || ApiError::sender("InvocationDoesNotExist", "");
+        let command = self.commands.get(id).ok_or_else(unknown)?;
+        let looks = self.looks.entry((id.to_owned(), instance.to_owned())).or_default();
+        *looks += 1;
+        let (status, output) = match (*looks, self.failing.get(instance)) {
+            (1, _) => return Err(unknown()),
+            (2, _) => ("Pending", ""),
+            (3, _) => ("InProgress", ""),
+            (_, Some(output)) => ("Failed", output.as_str()),
+            (_, None) => ("Success", "Successfully installed AWSCodeDeployAgent\n"),
+        };
         Ok(json!({
             "CommandId": id, "InstanceId": instance, "DocumentName": command["DocumentName"],
-            "Status": "Success", "StatusDetails": "Success", "ResponseCode": 0,
-            "StandardOutputContent": "Successfully installed AWSCodeDeployAgent\n",
+            "Status": status, "StatusDetails": status, "ResponseCode": if status == "Failed" { 1 } else { 0 },
+            "StandardOutputContent": output,
         }))
     }
 
@@ -103,7 +119,7 @@ impl SystemsManager {
         let id = format!("b1c2d3e4-0000-4000-8000-{:012}", self.associations.len() + 1);
         let association = json!({
             "AssociationId": id, "Name": name, "ScheduleExpression": input["ScheduleExpression"],
-            "Targets": input["Targets"], "Overview": { "Status": "Pending" },
+            "Targets": input["Targets"], "Parameters": input["Parameters"], "Overview": { "Status": "Pending" },
         });
         self.associations.push(association.clone());
         Ok(json!({ "AssociationDescription": association }))

@@ -1,8 +1,10 @@
 //! Elastic Load Balancing (target groups): who is in them, and moving this instance out and in.
 
+mod check;
 mod discovery;
 mod health;
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use aws_config::SdkConfig;
@@ -12,6 +14,8 @@ use pitcrew_core::ids::{InstanceId, TargetGroupArn};
 use pitcrew_core::wire::{Failure, GroupFacts, Observation, Target};
 
 use super::failure::Asked;
+
+pub use check::HealthCheck;
 
 /// Calls load balancing on behalf of one instance.
 pub struct Balancer {
@@ -50,6 +54,16 @@ impl Balancer {
     /// This instance's targets in the group, with their ports, and how its peers stand, from `DescribeTargetHealth`.
     pub async fn observe(&self, group: &TargetGroupArn) -> Result<Observation, Failure> {
         health::observe(self.client(), &self.own, group).await
+    }
+
+    /// How a group checks its targets, from `DescribeTargetGroups`.
+    pub async fn health_check(&self, group: &TargetGroupArn) -> Result<HealthCheck, Failure> {
+        check::of(self.client(), group).await
+    }
+
+    /// Everybody who is registered in a group, by id or address, from `DescribeTargetHealth`.
+    pub async fn members(&self, group: &TargetGroupArn) -> Result<BTreeSet<String>, Failure> {
+        check::members(self.client(), group).await
     }
 
     /// Registers `targets` as they are given, from `RegisterTargets`.

@@ -36,6 +36,8 @@ pub(super) async fn start(seat: &Seat, world: &World, settings: &str, mut comman
         .arg(&dirs.state)
         .arg("--socket")
         .arg(dirs.socket())
+        .arg("--boot-id")
+        .arg(dirs.boot_id())
         .env("NOTIFY_SOCKET", &notify)
         .stdout(log(&output)?)
         .stderr(log(&output)?)

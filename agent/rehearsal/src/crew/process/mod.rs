@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use super::{Crew, DRAIN_SCRIPT, ScriptJob, ScriptOutcome, Verb};
 use crate::net::BoxFuture;
 use crate::seat::{Dirs, Seat};
+use crate::timeline::Happening;
 use crate::world::{World, identity::REGION};
 
 /// Where programs are looked for after the instance's own `bin`.
@@ -52,6 +53,7 @@ impl ProcessCrew {
             let systemctl = dirs.bin.join("systemctl");
             fs::write(&systemctl, "#!/bin/sh\nexec pitcrew rehearse-systemctl -- \"$@\"\n")?;
             fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755))?;
+            boot(dirs).context("writing which boot this is")?;
             lay_drain_script(dirs).context("writing a script into drain.d")?;
         }
         let settings = String::new();
@@ -121,6 +123,14 @@ impl Crew for ProcessCrew {
         })
     }
 
+    fn boot<'a>(&'a self, seat: &'a Seat) -> BoxFuture<'a, ()> {
+        if let Err(error) = dirs(seat).and_then(boot) {
+            let note = format!("the instance stays in the boot that it was in: {error:#}");
+            self.world.happened(Some(seat.number), Happening::Noted { note });
+        }
+        Box::pin(std::future::ready(()))
+    }
+
     fn agent_status<'a>(&'a self, seat: &'a Seat) -> BoxFuture<'a, anyhow::Result<serde_json::Value>> {
         Box::pin(async move {
             let output = self
@@ -174,6 +184,13 @@ impl Crew for ProcessCrew {
             }
         })
     }
+}
+
+/// From now on the instance is in another boot.
+fn boot(dirs: &Dirs) -> anyhow::Result<()> {
+    let id = format!("{:032x}", fastrand::u128(..));
+    let parts = [&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]];
+    Ok(fs::write(dirs.boot_id(), parts.join("-"))?)
 }
 
 /// A script that takes a moment and leaves a line behind.

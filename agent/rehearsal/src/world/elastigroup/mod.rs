@@ -26,7 +26,7 @@ pub const GROUP: &str = "sig-0a1b2c3d";
 /// The account's.
 pub const ACCOUNT: &str = "act-0a1b2c3d";
 /// The parameter that holds the token.
-pub const TOKEN_PARAMETER: &str = "/rehearsal/elastigroup-token";
+pub const TOKEN_PARAMETER: &str = "/pitcrew/elastigroup-token";
 
 /// What the group declares, and how it behaves where that is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
