@@ -139,7 +139,12 @@ impl Core {
                 }
                 Progress::There => {
                     let took = Spoken(now.at.since(call.since));
-                    done(format!("healthy and in traffic after {took}"), Consequence::Close(Ending::Succeeded))
+                    // A new instance may wait for somebody who registers it.
+                    let sentence = match self.groups.is_registered() {
+                        true => format!("healthy and in traffic after {took}"),
+                        false => format!("healthy after {took}; in no target group yet"),
+                    };
+                    done(sentence, Consequence::Close(Ending::Succeeded))
                 }
                 Progress::Underway(sentence) if now.at.since(call.since) >= self.settings.return_within => {
                     self.out_of_time(hook, &sentence)

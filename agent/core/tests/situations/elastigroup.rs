@@ -122,6 +122,15 @@ fn without_a_token_nothing_is_said() {
 }
 
 #[test]
+fn a_new_instance_that_waits_to_be_registered_is_not_said_to_be_in_traffic() {
+    let mut stage = Stage::with(settings(Owner::Pitcrew)).running();
+    assert_done(&stage.run("d-1", E::BeforeInstall));
+    let answer = stage.run("d-1", E::ValidateService);
+    assert_done(&answer);
+    assert_says(&answer.sentence, "in no target group yet");
+}
+
+#[test]
 fn ready_is_said_once_after_the_first_deployment_that_ends_well() {
     let mut stage = stage(Owner::Pitcrew);
     stage.declared = declares_ready();

@@ -1,45 +1,14 @@
-//! Each rule over a group breaks on one sample and holds on its nearest neighbour; the shipped samples say what is planted.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
+//! A sample on which each rule breaks, and its nearest neighbour on which it holds.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use expect_test::expect;
-use pitcrew_lint::group::{Options, lint};
-use pitcrew_lint::{Report, rules};
+use pitcrew_lint::group::lint;
+use pitcrew_lint::rules;
 use serde_json::{Value, json};
 
-fn shipped(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/elastigroup").join(name)
-}
-
-fn recommended() -> Value {
-    serde_json::from_str(&fs::read_to_string(shipped("recommended.json")).unwrap()).unwrap()
-}
-
-fn options() -> Options {
-    Options { selecting_tags: vec![("version".into(), "8.0".into())], ..Options::default() }
-}
-
-fn told(report: &Report) -> BTreeSet<&'static str> {
-    report.findings.iter().map(|finding| finding.rule).collect()
-}
-
-/// RFC 7396, but for `null`, which stays: in a group it stands for what is not set.
-fn patch(target: &mut Value, patch: &Value) {
-    match (target, patch) {
-        (Value::Object(target), Value::Object(members)) => {
-            for (key, value) in members {
-                self::patch(target.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (target, other) => *target = other.clone(),
-    }
-}
+use crate::{options, patch, recommended, told};
 
 fn patched(change: &Value) -> BTreeSet<&'static str> {
     let mut group = recommended();
@@ -75,7 +44,7 @@ fn user_data(bytes: impl AsRef<[u8]>) -> Value {
     launch(json!({ "userData": BASE64_STANDARD.encode(bytes) }))
 }
 
-fn script(lines: &str) -> Value {
+pub(crate) fn script(lines: &str) -> Value {
     user_data(format!("#!/bin/sh\n{lines}\n"))
 }
 
@@ -300,98 +269,4 @@ fn every_rule_over_groups_has_a_sample() {
     let sampled: BTreeSet<_> = cases().iter().map(|case| case.0).chain(["EG015"]).collect();
     let known: BTreeSet<_> = rules().map(|rule| rule.id).filter(|id| id.starts_with("EG")).collect();
     assert_eq!(sampled, known);
-}
-
-#[test]
-fn the_recommended_group_has_nothing_to_mend() {
-    let text = fs::read_to_string(shipped("recommended.json")).unwrap();
-    let report = lint(&text, "recommended.json", &options()).unwrap();
-    assert_eq!(report.findings, []);
-    assert_eq!(report.subject, "group web-prod in recommended.json");
-}
-
-#[test]
-fn the_shipped_sample_has_what_is_planted_and_nothing_else() {
-    let text = fs::read_to_string(shipped("sample.json")).unwrap();
-    let report = lint(&text, "sample.json", &options()).unwrap();
-    let told: Vec<_> =
-        report.findings.iter().map(|finding| format!("{} {} {}", finding.rule, finding.place, finding.name)).collect();
-    expect![[r#"
-        EG026 sample.json:88 /group/compute/launchSpecification/userData (user data, line 4) imds-without-token
-        EG031 sample.json:88 /group/compute/launchSpecification/userData (user data) spot-token-in-user-data
-        EG041 sample.json:99 /group/compute/launchSpecification/tags/2 tag-key-in-metadata
-        EG003 sample.json:29 /group/strategy/signals/0/timeout ready-timeout-too-short
-        EG007 sample.json:18 /group/strategy/drainingTimeout draining-timeout-too-short
-        EG008 sample.json:33 /group/strategy/signals/1/timeout shutdown-timeout-too-short
-        EG012 sample.json:85 /group/compute/launchSpecification/healthCheckGracePeriod grace-too-short
-        EG013 sample.json:86 /group/compute/launchSpecification/healthCheckUnhealthyDurationBeforeReplacement unhealthy-duration-too-short
-        EG027 sample.json:88 /group/compute/launchSpecification/userData (user data, line 6) other-regions-bucket
-        EG027 sample.json:88 /group/compute/launchSpecification/userData (user data, line 9) other-regions-bucket
-        EG029 sample.json:88 /group/compute/launchSpecification/userData (user data, line 5) tags-before-agent
-        EG030 sample.json:88 /group/compute/launchSpecification/userData (user data, line 8) plain-http-download
-        EG043 sample.json:95 /group/compute/launchSpecification/tags/1 selected-at-launch
-        EG050 sample.json:122 /group/thirdPartiesIntegration/codeDeploy/terminateInstanceOnFailure terminates-after-failure
-        EG006 sample.json:18 /group/strategy/drainingTimeout draining-timeout-ignored
-    "#]].assert_eq(&(told.join("\n") + "\n"));
-}
-
-#[test]
-fn every_shape_of_the_api_reads_the_same() {
-    let sample: Value = serde_json::from_str(&fs::read_to_string(shipped("sample.json")).unwrap()).unwrap();
-    let expected = told(&lint(&sample.to_string(), "sample.json", &options()).unwrap());
-    let bare = sample["group"].clone();
-    let reply = json!({
-        "request": { "id": "1" },
-        "response": { "status": { "code": 200 }, "kind": "spotinst:aws:ec2:group", "items": [bare], "count": 1 },
-    });
-    for shape in [bare.clone(), reply, json!([sample])] {
-        assert_eq!(told(&lint(&shape.to_string(), "group.json", &options()).unwrap()), expected);
-    }
-}
-
-#[test]
-fn places_in_an_api_reply_lead_to_the_value_and_its_line() {
-    let mut group = recommended();
-    group["group"]["strategy"]["drainingTimeout"] = json!(180);
-    let reply = json!({ "response": { "items": [group["group"]] } });
-    let text = serde_json::to_string_pretty(&reply).unwrap();
-    let report = lint(&text, "reply.json", &options()).unwrap();
-    let place = &report.findings[0].place;
-    assert_eq!(place.pointer.as_deref(), Some("/response/items/0/strategy/drainingTimeout"));
-    let line = text.lines().nth(place.line.unwrap() - 1).unwrap();
-    assert!(line.contains("\"drainingTimeout\": 180"), "{line}");
-}
-
-#[test]
-fn what_is_no_group_is_refused_with_what_to_give() {
-    let refusal = |text: &str| lint(text, "x.json", &options()).unwrap_err().to_string();
-    assert!(refusal("{").contains("`x.json` is no JSON: EOF"), "{}", refusal("{"));
-    assert!(refusal("{\"a\": 1}").contains("terraform show -json"));
-    assert!(refusal("PK\u{3}\u{4}...").contains("terraform show -json x.json > plan.json"));
-    assert!(refusal("[]").contains("holds no Elastigroup"));
-}
-
-#[test]
-fn a_secret_is_never_in_the_report() {
-    let token = "c0ffee".repeat(11);
-    let mut group = recommended();
-    patch(&mut group["group"], &script(&format!("SPOTINST_TOKEN={token} sh setup.sh")));
-    let report = lint(&group.to_string(), "group.json", &options()).unwrap();
-    assert!(told(&report).contains("EG031"));
-    for text in [report.to_json().to_string(), report.to_sarif().to_string(), report.to_text(Default::default())] {
-        assert!(!text.contains(&token[..20]), "{text}");
-    }
-}
-
-#[test]
-fn options_replace_what_the_group_does_not_say() {
-    let sample = recommended().to_string();
-    let options = |change: fn(&mut Options)| {
-        let mut options = Options::default();
-        change(&mut options);
-        told(&lint(&sample, "group.json", &options).unwrap())
-    };
-    assert_eq!(options(|o| o.deregistration_delay_s = 600), BTreeSet::from(["EG008"]));
-    assert_eq!(options(|o| o.deployment_s = 1000), BTreeSet::from(["EG003", "EG012", "EG013"]));
-    assert_eq!(options(|o| o.selecting_tags = vec![("service".into(), String::new())]), BTreeSet::from(["EG043"]));
 }

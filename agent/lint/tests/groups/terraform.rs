@@ -1,7 +1,5 @@
 //! A plan of Terraform reads like the group that it makes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
-
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
@@ -9,6 +7,8 @@ use base64::prelude::BASE64_STANDARD;
 use pitcrew_lint::Report;
 use pitcrew_lint::group::{Options, lint};
 use serde_json::{Value, json};
+
+use crate::told;
 
 /// What the provider plans for a group with nothing to mend.
 fn values() -> Value {
@@ -74,10 +74,6 @@ fn lint_plan(change: &[(&str, Value)], unknown: &Value) -> Report {
         values[key] = value.clone();
     }
     lint(&plan(&values, unknown), "plan.json", &Options::default()).unwrap()
-}
-
-fn told(report: &Report) -> BTreeSet<&'static str> {
-    report.findings.iter().map(|finding| finding.rule).collect()
 }
 
 #[test]
