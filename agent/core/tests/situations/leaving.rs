@@ -382,3 +382,12 @@ fn of_two_notices_the_one_that_stands_names_the_end() {
     stage.withdraw(sooner);
     assert_eq!(stage.view().leaving_in_ms, Some(120_000));
 }
+
+#[test]
+fn scripts_that_cannot_be_run_at_all_are_not_waited_for() {
+    let mut stage = Stage::with(settings()).group("web", &[8080]).running();
+    stage.fail(Api::DrainScripts, 1000, FailureKind::Invalid);
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    stage.pass(secs(40));
+    assert_eq!(stage.memory().leaving.as_ref().unwrap().stage, Step::Done);
+}

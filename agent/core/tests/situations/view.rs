@@ -1,13 +1,17 @@
 //! What the core shows of itself, sentence by sentence.
 
+use std::collections::BTreeMap;
+
+use pitcrew_core::Core;
 use pitcrew_core::lifecycle::LifecycleEvent as E;
-use pitcrew_core::memory::Ending;
+use pitcrew_core::memory::{Ending, Memory};
 use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::readiness::{Code, Readiness};
-use pitcrew_core::time::WallTime;
+use pitcrew_core::settings::{Settings, Thresholds};
+use pitcrew_core::time::{Now, WallTime};
 use pitcrew_core::traffic::Traffic;
 use pitcrew_core::view::{HoldView, State};
-use pitcrew_core::wire::{TargetState, Verdict};
+use pitcrew_core::wire::{Event, TargetState, Verdict};
 
 use crate::stage::{Stage, assert_done, assert_says, secs};
 
@@ -208,4 +212,34 @@ fn the_last_healthy_target_stays_ready_while_its_deployment_waits() {
 fn told(stage: &mut Stage) -> (bool, Vec<(Code, bool)>) {
     let Readiness { ready, reasons } = stage.view().readiness;
     (ready, reasons.into_iter().map(|reason| (reason.code, reason.blocks)).collect())
+}
+
+#[test]
+fn an_advisory_probe_that_fails_is_shown_and_takes_nothing_out() {
+    let advisory = Thresholds { advisory: true, unhealthy: 1, healthy: 1, ..Thresholds::default() };
+    let settings = Settings { probes: BTreeMap::from([("queue".into(), advisory)]), ..Settings::default() };
+    let mut core = Core::new(settings, Memory::default(), Now::default());
+    core.step(Now::default(), Event::Started);
+    core.step(Now::default(), Event::ProbeAnswered { probe: "queue".into(), answer: Err("long".into()) });
+    let view = core.view(Now::default());
+    assert!(view.healthy && view.probes[0].advisory && view.probes[0].passing == Some(false));
+    let reason = view.readiness.reasons.iter().find(|reason| reason.code == Code::Advisory).unwrap();
+    assert!(!reason.blocks);
+}
+
+#[test]
+fn a_reason_is_called_the_same_in_json_in_metrics_and_in_sentences() {
+    for code in [
+        Code::Leaving,
+        Code::Held,
+        Code::Deployment,
+        Code::Starting,
+        Code::Unhealthy,
+        Code::Blind,
+        Code::LastHealthy,
+        Code::AtRisk,
+        Code::Advisory,
+    ] {
+        assert_eq!(serde_json::to_value(code).unwrap(), code.word());
+    }
 }
