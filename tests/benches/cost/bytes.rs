@@ -10,10 +10,9 @@ use crate::{count, explain};
 /// Where `packaging/build` leaves its packages, or `PITCREW_PACKAGES`.
 const BUILT: &str = "../built";
 
-pub(crate) fn bytes(pitcrew: &Path) -> Table {
+pub(crate) fn bytes() -> Table {
     explain("the user data is packed");
     let mut table = Table::new("bytes", &["bytes"]);
-    table.row("the binary measured", [size(pitcrew)]);
     let folder =
         std::env::var("PITCREW_PACKAGES").unwrap_or_else(|_| format!("{}/{BUILT}", env!("CARGO_MANIFEST_DIR")));
     let mut packages: Vec<_> = std::fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok).collect();

@@ -65,7 +65,7 @@ fn main() {
     let (notices, notice_ratio) = rehearsed::notices(&pitcrew);
     let (absences, absence_ratio) = rehearsed::out_of_service(&pitcrew);
     report.ratios.extend([notice_ratio, absence_ratio]);
-    report.tables.extend([calls, pairs, notices, idle, absences, fleet::fleets(), bytes::bytes(&pitcrew)]);
+    report.tables.extend([calls, pairs, notices, idle, absences, fleet::fleets(), bytes::bytes()]);
     if arguments.iter().any(|argument| argument == "--markdown") {
         print!("{}", report.markdown(&machine::described()));
     } else if arguments.iter().any(|argument| argument == "--json") {

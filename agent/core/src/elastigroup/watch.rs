@@ -232,5 +232,10 @@ mod tests {
     fn without_a_word_on_the_allowance_a_minute_is_often_enough() {
         assert_eq!(next_period(SHORTEST_PERIOD, None), Duration::from_secs(60));
         assert_eq!(next_period(FIRST_PERIOD, None), FIRST_PERIOD);
+        assert_eq!(
+            next_period(FIRST_PERIOD, Some(Load { limit: 0, used: 5 })),
+            FIRST_PERIOD,
+            "an allowance of nothing"
+        );
     }
 }

@@ -113,7 +113,9 @@ fn a_group_that_may_not_be_read_is_asked_once() {
     let mut refused = in_elastigroup(Owner::Pitcrew);
     refused.notice(NoticeKind::Elastigroup, Some(secs(600)));
     refused.fail(Api::Elastigroup, u32::MAX, FailureKind::Denied);
-    refused.pass(secs(500));
+    // It has not left before its scripts have run.
+    refused.fail(Api::DrainScripts, u32::MAX, FailureKind::Unavailable);
+    refused.pass(secs(200));
     assert_eq!(count(&refused, |order| *order == Order::ReadGroup), 1);
 }
 
