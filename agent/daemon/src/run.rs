@@ -21,7 +21,8 @@ use crate::doors::{Clock, Commands, Connections, Credentials, Transport};
 use crate::effect::scripts::DrainScripts;
 use crate::effect::tags::Owner;
 use crate::effect::{
-    Announcer, Balancer, CloudWatch, Deployments, Elastigroup, GroupHealth, Release, Replace, Tags, aws, elastigroup,
+    Announcer, AutoScaling, Balancer, CloudWatch, Deployments, Elastigroup, GroupHealth, Release, Replace, Tags, aws,
+    elastigroup,
 };
 use crate::engine::{Engine, Hands, Input, Keeper, OnStop};
 use crate::history::History;
@@ -155,6 +156,7 @@ pub async fn run<L: Listener>(
             seed: doors.seed,
         },
     );
+    let group = auto_scaling(&sdk, &sdk_doors, &identity);
     let hands = Hands {
         balancer: Balancer::new(sdk.clone(), identity.instance.clone(), identity.private_address.clone()),
         deployments: Deployments::new(sdk.clone(), identity.instance.clone()),
@@ -162,8 +164,8 @@ pub async fn run<L: Listener>(
         scripts: doors.scripts,
         tags: tags.clone(),
         elastigroup,
-        replace: Replace::new(sdk.clone(), identity.instance.clone()),
-        release: Release::new(sdk.clone(), identity.instance.clone(), settings.leave.lifecycle_hook.clone()),
+        replace: Replace::new(group.clone()),
+        release: Release::new(group, settings.leave.lifecycle_hook.clone()),
         announcer: Announcer {
             webhook: settings.leave.webhook.clone(),
             commands: settings.leave.commands.clone(),
@@ -270,16 +272,19 @@ fn tell_outward(
     identity: &Identity,
     shown: watch::Receiver<Option<Arc<View>>>,
 ) -> impl Future<Output = ()> + use<> {
-    let instance = &identity.instance;
+    let group = settings.report_unhealthy_after;
+    let group = group.map(|after| GroupHealth::new(auto_scaling(sdk, &doors, identity), after).run(shown.clone()));
     let cloudwatch = settings.cloudwatch.clone();
     let cloudwatch = cloudwatch.map(|wanted| {
-        CloudWatch::new(wanted, sdk.clone(), doors, instance.clone(), &identity.domain).run(shown.clone())
+        CloudWatch::new(wanted, sdk.clone(), doors, identity.instance.clone(), &identity.domain).run(shown)
     });
-    let group = settings.report_unhealthy_after;
-    let group = group.map(|after| GroupHealth::new(sdk.clone(), instance.clone(), after).run(shown));
     async {
         tokio::join!(OptionFuture::from(cloudwatch), OptionFuture::from(group));
     }
+}
+
+fn auto_scaling(sdk: &SdkConfig, doors: &aws::Doors, identity: &Identity) -> AutoScaling {
+    AutoScaling::new(sdk.clone(), doors.clone(), identity.instance.clone(), &identity.domain)
 }
 
 struct NotebookKeeper {

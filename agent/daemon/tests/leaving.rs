@@ -15,7 +15,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use pitcrew::config::{self, Leave};
 use pitcrew::doors::{Credentials, TokioClock};
 use pitcrew::effect::announce::Announcement;
-use pitcrew::effect::{Announcer, Release, Tags, aws, tags::Owner};
+use pitcrew::effect::{Announcer, AutoScaling, Release, Tags, aws, tags::Owner};
 use pitcrew::intake::imds::Identity;
 use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::time::{Instant, Now, WallTime};
@@ -175,7 +175,8 @@ fn auto_scaling(state: Option<&'static str>, hooks: Hooks) -> Arc<Scripted> {
 }
 
 fn release(transport: &Arc<Scripted>, hook: Option<&str>) -> Release {
-    Release::new(sdk(transport), "i-0me".into(), hook.map(str::to_owned))
+    let group = AutoScaling::new(sdk(transport), doors(transport), "i-0me".into(), "amazonaws.com");
+    Release::new(group, hook.map(str::to_owned))
 }
 
 fn actions(transport: &Scripted) -> Vec<String> {

@@ -12,7 +12,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use pitcrew::config::CloudWatch as Settings;
 use pitcrew::doors::TokioClock;
-use pitcrew::effect::{CloudWatch, GroupHealth, aws};
+use pitcrew::effect::{AutoScaling, CloudWatch, GroupHealth, aws};
 use pitcrew::intake::host_agents::{CodeDeploySeen, Seen};
 use pitcrew::report::inventory::Inventory;
 use pitcrew_core::Core;
@@ -124,9 +124,10 @@ async fn a_group_is_told_of_what_lasts_and_of_its_end() {
             "<SetInstanceHealthResponse><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></SetInstanceHealthResponse>",
         )
     });
-    let (config, _) = sdk(&transport);
+    let (config, doors) = sdk(&transport);
     let mut instance = Instance::new();
-    let group = GroupHealth::new(config, "i-0abc".into(), Duration::from_secs(600));
+    let group = AutoScaling::new(config, doors, "i-0abc".into(), "amazonaws.com");
+    let group = GroupHealth::new(group, Duration::from_secs(600));
     let telling = tokio::spawn(group.run(instance.view.subscribe()));
     instance.probe(true);
     for _ in 0..5 {

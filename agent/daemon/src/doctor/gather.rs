@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::doors::{Credentials, with_causes};
 use crate::effect::failure::Asked;
 use crate::effect::tags::{Owner, Tags};
-use crate::effect::{Balancer, Deployments, aws};
+use crate::effect::{AutoScaling, Balancer, Deployments, aws};
 use crate::intake::host_agents::HostAgents;
 use crate::intake::imds::{Identity, Imds};
 
@@ -68,8 +68,9 @@ pub async fn gather(asking: Asking<'_>) -> Facts {
     if let Ok(identity) = &identity {
         permissions.extend(tagging(&sdk, &doors, identity).await);
     }
-    permissions.push(auto_scaling(&sdk, &instance).await);
     let elastigroup = elastigroup::ask(settings, identity.as_ref().ok(), &sdk, &doors, imds, secrets).await;
+    let domain = identity.as_ref().map_or("amazonaws.com", |known| &known.domain);
+    permissions.push(auto_scaling(&AutoScaling::new(sdk.clone(), doors, instance.clone(), domain)).await);
     Facts {
         credentials: credentials(&sdk).await,
         tags: tags(imds).await,
@@ -157,11 +158,10 @@ async fn tagging(sdk: &SdkConfig, doors: &aws::Doors, identity: &Identity) -> Op
     Some(Permission { action: "ec2:CreateTags", feature: "the version in the instance's tags", outcome })
 }
 
-async fn auto_scaling(sdk: &SdkConfig, instance: &InstanceId) -> Permission {
-    let action = "autoscaling:DescribeAutoScalingInstances";
-    let asked = Asked { permission: action, object: &format!("instance `{instance}`"), resource: "*" };
-    let request = aws_sdk_autoscaling::Client::new(sdk).describe_auto_scaling_instances();
-    let answer = request.instance_ids(instance.as_str()).send().await;
-    let outcome = answer.map(drop).map_err(|error| asked.explain(&error));
-    Permission { action, feature: "letting an Auto Scaling group go on in time", outcome }
+async fn auto_scaling(group: &AutoScaling) -> Permission {
+    Permission {
+        action: "autoscaling:DescribeAutoScalingInstances",
+        feature: "letting an Auto Scaling group go on in time",
+        outcome: group.membership().await.map(drop),
+    }
 }

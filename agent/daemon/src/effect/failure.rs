@@ -21,7 +21,8 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn operation(&self) -> &str {
+    /// As the service names it: `DeregisterTargets`.
+    pub(crate) fn operation(&self) -> &str {
         self.permission.split_once(':').map_or(self.permission, |(_, operation)| operation)
     }
 

@@ -6,8 +6,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::SdkConfig;
-use pitcrew_core::ids::InstanceId;
 use pitcrew_core::view::{State, View};
 use pitcrew_core::wire::Failure;
 use tokio::sync::watch;
@@ -26,9 +24,9 @@ pub struct GroupHealth {
 }
 
 impl GroupHealth {
-    /// Tells of `instance` once it has been unwell for so long.
-    pub fn new(config: SdkConfig, instance: InstanceId, unwell_for: Duration) -> Self {
-        Self { group: AutoScaling::new(config, instance), unwell_for }
+    /// Tells of the instance of `group` once it has been unwell for so long.
+    pub fn new(group: AutoScaling, unwell_for: Duration) -> Self {
+        Self { group, unwell_for }
     }
 
     /// Tells whenever the time has come; and that all is well again, after it was told otherwise.
@@ -83,6 +81,6 @@ impl GroupHealth {
 
 impl fmt::Debug for GroupHealth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GroupHealth({})", self.group.instance)
+        write!(f, "GroupHealth({:?})", self.group)
     }
 }

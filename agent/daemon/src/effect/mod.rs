@@ -2,7 +2,7 @@
 //! retries: the core does both.
 
 pub mod announce;
-mod auto_scaling;
+pub mod auto_scaling;
 pub mod aws;
 pub mod balancer;
 pub mod cloudwatch;
@@ -19,6 +19,7 @@ pub mod scripts;
 pub mod tags;
 
 pub use announce::Announcer;
+pub use auto_scaling::AutoScaling;
 pub use balancer::Balancer;
 pub use cloudwatch::CloudWatch;
 pub use deployments::Deployments;

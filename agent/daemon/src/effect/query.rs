@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
 
 /// A service that is called so.
+#[derive(Clone)]
 pub(super) struct Service {
     /// How the SDK is set up.
     pub(super) config: SdkConfig,

@@ -1,19 +1,14 @@
 //! Auto Scaling: the lifecycle hook that waits for this instance is kept waiting while it leaves, and then let go.
 
 use std::convert::Infallible;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use aws_config::SdkConfig;
-use aws_sdk_autoscaling::Client;
-use aws_sdk_autoscaling::types::{AutoScalingInstanceDetails, LifecycleHook};
-use pitcrew_core::ids::InstanceId;
 use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::wire::{Failure, FailureKind};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use super::failure::Asked;
+use super::auto_scaling::{AutoScaling, LifecycleHook, Membership};
 
 /// The transition of which our hook is one.
 const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
@@ -25,11 +20,10 @@ const BEAT: Duration = Duration::from_secs(30);
 const BEAT_AGAIN: Duration = Duration::from_secs(5);
 
 /// Lets go who waits for this instance.
+#[derive(Debug)]
 pub struct Release {
-    config: SdkConfig,
-    instance: InstanceId,
+    group: AutoScaling,
     hook: Option<String>,
-    client: OnceLock<Client>,
 }
 
 /// The hook that waits for this instance.
@@ -51,9 +45,9 @@ enum Place {
 }
 
 impl Release {
-    /// For `instance`. `hook`: the lifecycle hook that is ours; `None`: the only one that there is.
-    pub fn new(config: SdkConfig, instance: InstanceId, hook: Option<String>) -> Self {
-        Self { config, instance, hook, client: OnceLock::new() }
+    /// For the instance of `group`. `hook`: the lifecycle hook that is ours; `None`: the only one that there is.
+    pub fn new(group: AutoScaling, hook: Option<String>) -> Self {
+        Self { group, hook }
     }
 
     /// Tells whoever waits that the instance may go. Nobody waits for one that leaves for another reason than its
@@ -118,48 +112,29 @@ impl Release {
         let Some(waiting) = self.hook_of(&group).await? else {
             return Ok(BEAT);
         };
-        let request = self.client().record_lifecycle_action_heartbeat();
-        let request = request
-            .auto_scaling_group_name(&waiting.group)
-            .lifecycle_hook_name(&waiting.hook)
-            .instance_id(self.instance.as_str());
-        request.send().await.map_err(|error| {
-            self.asked("autoscaling:RecordLifecycleActionHeartbeat", &waiting.object()).explain(&error)
-        })?;
+        self.group.heartbeat(&waiting.group, &waiting.hook).await?;
         debug!(group = waiting.group, hook = waiting.hook, "lifecycle hook kept waiting");
         Ok(BEAT.min(waiting.timeout / 2))
     }
 
     async fn place(&self) -> Result<Place, Failure> {
-        let request = self.client().describe_auto_scaling_instances().instance_ids(self.instance.as_str());
-        let answer = request.send().await.map_err(|error| {
-            let object = format!("instance `{}`", self.instance);
-            self.asked("autoscaling:DescribeAutoScalingInstances", &object).explain(&error)
-        })?;
-        let found = answer.auto_scaling_instances().first();
-        let group = found.and_then(AutoScalingInstanceDetails::auto_scaling_group_name);
-        let state = found.and_then(AutoScalingInstanceDetails::lifecycle_state).unwrap_or_default();
-        Ok(match (group, state.strip_prefix("Warmed:").unwrap_or(state)) {
-            (Some(group), "Terminating:Wait") => Place::Waiting(group.to_owned()),
+        let Some(Membership { group, state }) = self.group.membership().await? else {
+            return Ok(Place::Nobody);
+        };
+        Ok(match state.strip_prefix("Warmed:").unwrap_or(&state) {
+            "Terminating:Wait" => Place::Waiting(group),
             // The target state is told before the group gets there.
-            (Some(group), "Terminating" | "InService" | "Standby" | "Running" | "Stopped" | "Hibernated") => {
-                Place::Soon(group.to_owned())
-            }
-            (Some(_), _) | (None, _) => Place::Nobody,
+            "Terminating" | "InService" | "Standby" | "Running" | "Stopped" | "Hibernated" => Place::Soon(group),
+            _ => Place::Nobody,
         })
     }
 
     /// The hook that is ours; `None`: the group has none for instances that go.
     async fn hook_of(&self, group: &str) -> Result<Option<Waiting>, Failure> {
-        let request = self.client().describe_lifecycle_hooks().auto_scaling_group_name(group);
-        let answer = request.send().await.map_err(|error| {
-            self.asked("autoscaling:DescribeLifecycleHooks", &format!("Auto Scaling group `{group}`")).explain(&error)
-        })?;
-        let for_us = |hook: &&LifecycleHook| {
-            hook.lifecycle_transition() == Some(TERMINATING)
-                && self.hook.as_deref().is_none_or(|name| hook.lifecycle_hook_name() == Some(name))
+        let for_us = |hook: &LifecycleHook| {
+            hook.transition == TERMINATING && self.hook.as_ref().is_none_or(|name| hook.name == *name)
         };
-        let hooks: Vec<_> = answer.lifecycle_hooks().iter().filter(for_us).collect();
+        let hooks: Vec<_> = self.group.hooks(group).await?.into_iter().filter(for_us).collect();
         let invalid = |sentence| Err(Failure { kind: FailureKind::Invalid, sentence });
         match (hooks.as_slice(), &self.hook) {
             ([], None) => Ok(None),
@@ -169,11 +144,8 @@ impl Release {
             )),
             ([hook], _) => Ok(Some(Waiting {
                 group: group.to_owned(),
-                hook: hook.lifecycle_hook_name().unwrap_or_default().to_owned(),
-                timeout: hook
-                    .heartbeat_timeout()
-                    .and_then(|seconds| u64::try_from(seconds).ok())
-                    .map_or(BEAT * 2, Duration::from_secs),
+                hook: hook.name.clone(),
+                timeout: hook.timeout.unwrap_or(BEAT * 2),
             })),
             (several, _) => invalid(format!(
                 "Auto Scaling group `{group}` has {} lifecycle hooks for instances that terminate: say in [leave] \
@@ -184,45 +156,21 @@ impl Release {
     }
 
     async fn complete(&self, waiting: &Waiting) -> Result<(), Failure> {
-        let request = self.client().complete_lifecycle_action();
-        let request = request
-            .auto_scaling_group_name(&waiting.group)
-            .lifecycle_hook_name(&waiting.hook)
-            .instance_id(self.instance.as_str())
-            .lifecycle_action_result("CONTINUE");
-        match request.send().await {
-            Ok(_) => {
+        match self.group.complete(&waiting.group, &waiting.hook).await {
+            Ok(()) => {
                 info!(group = waiting.group, hook = waiting.hook, "lifecycle hook told that this instance may go");
                 Ok(())
             }
-            // It was told before a restart, or does not wait any more.
-            Err(error) if error.as_service_error().is_some_and(|refusal| is_over(refusal.meta().message())) => Ok(()),
-            Err(error) => Err(self.asked("autoscaling:CompleteLifecycleAction", &waiting.object()).explain(&error)),
+            // It was told before a restart, or does not wait any more: a `ValidationError` like any other, told apart by
+            // its text alone.
+            Err(failure) if failure.sentence.contains("No active Lifecycle Action found") => Ok(()),
+            Err(failure) => Err(failure),
         }
-    }
-
-    fn asked<'a>(&self, permission: &'static str, object: &'a str) -> Asked<'a> {
-        Asked { permission, object, resource: "*" }
-    }
-
-    fn client(&self) -> &Client {
-        self.client.get_or_init(|| Client::new(&self.config))
     }
 }
 
 impl Waiting {
     fn object(&self) -> String {
         format!("lifecycle hook `{}` of Auto Scaling group `{}`", self.hook, self.group)
-    }
-}
-
-/// A `ValidationError` like any other, told apart by its text alone.
-fn is_over(message: Option<&str>) -> bool {
-    message.is_some_and(|message| message.contains("No active Lifecycle Action found"))
-}
-
-impl std::fmt::Debug for Release {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Release({})", self.instance)
     }
 }

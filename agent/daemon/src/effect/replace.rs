@@ -1,7 +1,5 @@
 //! Asks whoever keeps up the fleet to replace this instance: its Auto Scaling group, by calling it unhealthy there.
 
-use aws_config::SdkConfig;
-use pitcrew_core::ids::InstanceId;
 use pitcrew_core::wire::{Failure, FailureKind};
 
 use super::auto_scaling::AutoScaling;
@@ -12,9 +10,9 @@ pub struct Replace {
 }
 
 impl Replace {
-    /// For `instance`.
-    pub fn new(config: SdkConfig, instance: InstanceId) -> Self {
-        Self { group: AutoScaling::new(config, instance) }
+    /// For the instance of `group`.
+    pub fn new(group: AutoScaling) -> Self {
+        Self { group }
     }
 
     /// Calls the instance unhealthy in its Auto Scaling group, which then terminates and replaces it. Fails with

@@ -7,7 +7,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use pitcrew::doors::{ReqwestTransport, SystemClock};
 use pitcrew::effect::tags::Owner;
-use pitcrew::effect::{Release, Tags, aws};
+use pitcrew::effect::{AutoScaling, Release, Tags, aws};
 use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::wire::FailureKind;
 use pitcrew_rehearsal::world::identity::REGION;
@@ -71,8 +71,10 @@ async fn the_lifecycle_hook_of_the_instances_group_is_found() {
     moto.call("autoscaling", "CreateAutoScalingGroup", &group).await;
     let text = moto.call("autoscaling", "DescribeAutoScalingInstances", &[]).await;
     let me = each(&text, "InstanceId").pop().unwrap();
-    let release =
-        |instance: &str, hook: Option<&str>| Release::new(moto.config(), instance.into(), hook.map(str::to_owned));
+    let release = |instance: &str, hook: Option<&str>| {
+        let group = AutoScaling::new(moto.config(), moto.doors(), instance.into(), "amazonaws.com");
+        Release::new(group, hook.map(str::to_owned))
+    };
 
     release(&me, None).release(NoticeKind::AutoScaling).await.expect("no hook waits");
     release("i-0123456789abcdef0", None).release(NoticeKind::AutoScaling).await.expect("in no group");

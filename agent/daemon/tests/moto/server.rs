@@ -75,10 +75,13 @@ impl Moto {
         moto
     }
 
+    pub(crate) fn doors(&self) -> aws::Doors {
+        aws::Doors { transport: self.transport.clone(), clock: Arc::new(SystemClock) }
+    }
+
     pub(crate) fn config(&self) -> aws_config::SdkConfig {
-        let doors = aws::Doors { transport: self.transport.clone(), clock: Arc::new(SystemClock) };
         let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
-        aws::fixed(REGION, &self.url, PATIENCE, SharedCredentialsProvider::new(credentials), &doors)
+        aws::fixed(REGION, &self.url, PATIENCE, SharedCredentialsProvider::new(credentials), &self.doors())
     }
 
     /// Sets the scene by the raw API: what the effects do not do.
