@@ -105,8 +105,8 @@ fn upgrade_during_a_deployment_keeps_the_lease_and_moves_nothing(instance: &Inst
     let before = instance.agent();
     machine.run(&UPGRADE);
     instance.until_another_agent_runs(&before);
-    let said = machine.run(&["pitcrew", "status"]);
-    assert!(said.contains("d-SECOND002"), "the lease is lost: {said}");
+    let open = instance.status()["deployments"].to_string();
+    assert!(open.contains("d-SECOND002"), "the lease is lost: {open}");
     assert_eq!(instance.moves(), [OUT]);
     instance.hook("ValidateService", "d-SECOND002");
     assert_eq!(instance.moves(), [IN]);
@@ -163,6 +163,10 @@ fn stop_leaves_traffic_and_start_returns(instance: &Instance) {
 /// Before the application and the CodeDeploy agent stop, that is.
 fn end_leaves_traffic_before_anything_stops(instance: &mut Instance, verb: &str) {
     instance.machine.ends_by(verb);
+    // What the units said last may still be on its way.
+    for stop in ["codedeploy-agent stops", "shop stops"] {
+        instance.machine.until(stop, SOON, || instance.world.heard.has(stop));
+    }
     let mut moves = instance.moves();
     assert_eq!(moves.remove(0), OUT, "{verb}");
     moves.sort();

@@ -53,10 +53,12 @@ impl World {
         Self { process, heard, application: address("REHEARSAL_INSTANCE_1_APPLICATION") }
     }
 
-    /// What the operator tells the agent.
+    /// What the operator tells the agent. It does not ask after the deployments: the world knows nothing of those that
+    /// tests make up.
     pub(crate) fn configuration(&self) -> String {
         format!(
             "[aws]\nendpoint_url = \"http://{AWS}\"\n\
+             [deployment]\nask_after = \"10m\"\n\
              [drain]\nsettle = \"200ms\"\nquiet_period = \"200ms\"\n\
              [[health.probe]]\nname = \"app\"\nhttp = \"http://{}/health\"\ninterval = \"500ms\"\n",
             self.application
