@@ -14,7 +14,7 @@ use crate::notice::{Notice, NoticeKind};
 use crate::settings::Settings;
 use crate::time::{Instant, Now};
 use crate::traffic::{Traffic, wanted};
-use crate::wire::{Action, Event};
+use crate::wire::{Action, Event, HostAgent};
 
 /// Decides. Holds what must be remembered ([`Memory`]) and what a restart learns again.
 #[derive(Clone, Debug)]
@@ -42,8 +42,8 @@ pub struct Core {
     pub(crate) scripts_ended: bool,
     /// What Elastigroup said in this run.
     pub(crate) watched: Watched,
-    /// What is wrong with the agents of AWS.
-    pub(crate) agent_troubles: Vec<String>,
+    /// The agents of AWS on this host.
+    pub(crate) host_agents: Vec<HostAgent>,
 }
 
 impl Core {
@@ -70,7 +70,7 @@ impl Core {
             said: BTreeSet::new(),
             scripts_ended: false,
             watched: Watched::default(),
-            agent_troubles: Vec::new(),
+            host_agents: Vec::new(),
         }
     }
 
@@ -126,7 +126,7 @@ impl Core {
                 self.asks.answered(&Ask::Deployment(deployment.clone()), now.at, answer.as_ref().err());
                 self.deployment_learned(now, &deployment, answer);
             }
-            Event::AgentsSeen { troubles } => self.agent_troubles = troubles,
+            Event::AgentsSeen { agents } => self.host_agents = agents,
             Event::CommandsSeen { executing } => self.commands_seen(now, executing),
             Event::ReplacementAsked { answer } => {
                 self.asks.answered(&Ask::Replacement, now.at, answer.as_ref().err());
@@ -194,7 +194,7 @@ impl Core {
         blind
             .chain(drained)
             .chain(suspect)
-            .chain(self.agent_troubles.iter().cloned())
+            .chain(self.host_agents.iter().filter_map(|agent| agent.trouble.clone()))
             .chain(self.asks.troubles().map(|(_, failure)| failure.sentence.clone()))
             .collect()
     }

@@ -50,6 +50,8 @@ pub enum Code {
     AtRisk,
     /// An advisory probe fails.
     Advisory,
+    /// An agent of AWS on this host does not work.
+    Agent,
 }
 
 impl Code {
@@ -65,6 +67,7 @@ impl Code {
             Code::LastHealthy => "last-healthy",
             Code::AtRisk => "at-risk",
             Code::Advisory => "advisory",
+            Code::Agent => "agent",
         }
     }
 }
@@ -98,6 +101,9 @@ impl Core {
         }
         if let Some((_, why)) = &self.blind {
             say(Code::Blind, self.settings.unready_when_blind, why.clone());
+        }
+        for trouble in self.host_agents.iter().filter_map(|agent| agent.trouble.clone()) {
+            say(Code::Agent, self.settings.unready_without_agents, trouble);
         }
         if let Some(advice) = &self.advice {
             say(Code::AtRisk, false, advice.kind.to_string());

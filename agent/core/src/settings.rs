@@ -54,6 +54,8 @@ pub struct Settings {
     pub remove_tags: bool,
     /// Whether an instance that cannot hear notices tells balancers that it is not ready.
     pub unready_when_blind: bool,
+    /// Whether an instance on which an agent of AWS does not work tells balancers that it is not ready.
+    pub unready_without_agents: bool,
     /// `None`: there is no token, and Elastigroup is not spoken to.
     pub elastigroup: Option<crate::elastigroup::Settings>,
     /// How many answers in a row change a probe's mind.
@@ -146,6 +148,7 @@ impl Default for Settings {
             hibernate_budget: Duration::from_secs(10),
             remove_tags: false,
             unready_when_blind: false,
+            unready_without_agents: false,
             elastigroup: None,
             probes: BTreeMap::new(),
             seed: 0,

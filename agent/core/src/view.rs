@@ -17,7 +17,7 @@ use crate::standing::{DrainEnd, Progress, Standing};
 use crate::suspect::Suspect;
 use crate::time::{Instant, Now, Spoken, WallTime};
 use crate::traffic::{Traffic, Why};
-use crate::wire::{Owner, Target, TargetState};
+use crate::wire::{HostAgent, Owner, Target, TargetState};
 
 /// A snapshot. Durations are milliseconds, times are milliseconds since 1970 UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,9 @@ pub struct View {
     pub targets: Vec<TargetView>,
     /// The local probes.
     pub probes: Vec<ProbeView>,
+    /// The agents of AWS that are installed on this host.
+    #[serde(default)]
+    pub host_agents: Vec<HostAgent>,
     /// Failures of calls that nothing has mended yet, in words.
     pub troubles: Vec<String>,
 }
@@ -195,6 +198,7 @@ impl Core {
             blind_since: self.blind.as_ref().map(|(since, _)| since.wall),
             targets: self.targets(now),
             probes: self.probes(now),
+            host_agents: self.host_agents.clone(),
             troubles: self.troubles(),
         }
     }

@@ -61,8 +61,8 @@ pub enum Event {
     },
     /// A look at the agents of AWS on this host, where it shows something else than the look before.
     AgentsSeen {
-        /// What is wrong with them, for people.
-        troubles: Vec<String>,
+        /// Those that are installed.
+        agents: Vec<HostAgent>,
     },
     /// Answer to [`Action::AskReplacement`].
     ReplacementAsked {
@@ -337,6 +337,19 @@ pub enum DeploymentState {
     Succeeded,
     /// Over: failed, stopped, skipped, or unknown to CodeDeploy.
     Failed,
+}
+
+/// An agent of AWS that is installed on this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostAgent {
+    /// `ssm` or `codedeploy`.
+    pub name: String,
+    /// Whether it runs; `None`: this host does not tell.
+    pub running: Option<bool>,
+    /// Which version it is, where it says so.
+    pub version: Option<String>,
+    /// What is wrong with it, for people.
+    pub trouble: Option<String>,
 }
 
 /// A target group's facts that do not change while a deployment runs.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pitcrew::doors::{ReqwestTransport, TransportError};
+use pitcrew::doors::{HostTransport, TransportError};
 use pitcrew::intake::imds::{Endpoint, Imds, Trouble};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -63,7 +63,7 @@ async fn ask(manner: Manner, patience: Duration) -> Result<Option<String>, Troub
     let at = format!("http://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(serve(listener, manner));
     let endpoint = Endpoint::at(&at.parse().unwrap()).unwrap();
-    let imds = Imds::new(Arc::new(ReqwestTransport::new().unwrap()), endpoint, patience);
+    let imds = Imds::new(Arc::new(HostTransport::default()), endpoint, patience);
     let answer = imds.get("meta-data/x").await;
     if serving.is_finished() {
         serving.await.unwrap();
@@ -133,7 +133,7 @@ async fn a_port_that_nobody_listens_on_is_no_connection() {
     let at = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let endpoint = Endpoint::at(&at.parse().unwrap()).unwrap();
-    let imds = Imds::new(Arc::new(ReqwestTransport::new().unwrap()), endpoint, PATIENT);
+    let imds = Imds::new(Arc::new(HostTransport::default()), endpoint, PATIENT);
     let trouble = imds.get("meta-data/x").await.unwrap_err();
     assert!(matches!(trouble, Trouble::Unanswered(TransportError::NotConnected { .. })), "{trouble:?}");
 }

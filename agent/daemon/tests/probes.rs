@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitcrew::config::{Check, Probe, Statuses};
-use pitcrew::doors::{ReqwestTransport, Transport};
+use pitcrew::doors::{HostTransport, Transport};
 use pitcrew::intake::probe;
 use pitcrew_core::wire::Event;
 use scripted::{Outcome, Scripted, answer, refused};
@@ -99,7 +99,7 @@ async fn a_bad_answer_says_what_was_bad() {
 }
 
 async fn ask(check: Check, patience: u64) -> Result<(), String> {
-    let transport = ReqwestTransport::new().unwrap();
+    let transport = HostTransport::default();
     probe::ask(&probe(check, 1_000, patience), &transport).await
 }
 

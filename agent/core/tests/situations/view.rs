@@ -11,7 +11,7 @@ use pitcrew_core::settings::{Settings, Thresholds};
 use pitcrew_core::time::{Now, WallTime};
 use pitcrew_core::traffic::Traffic;
 use pitcrew_core::view::{HoldView, State};
-use pitcrew_core::wire::{Event, TargetState, Verdict};
+use pitcrew_core::wire::{Event, HostAgent, TargetState, Verdict};
 
 use crate::stage::{Stage, assert_done, assert_says, secs};
 
@@ -239,7 +239,32 @@ fn a_reason_is_called_the_same_in_json_in_metrics_and_in_sentences() {
         Code::LastHealthy,
         Code::AtRisk,
         Code::Advisory,
+        Code::Agent,
     ] {
         assert_eq!(serde_json::to_value(code).unwrap(), code.word());
+    }
+}
+
+#[test]
+fn an_agent_of_aws_that_does_not_work_is_said_and_no_reason_to_leave_traffic() {
+    let agent = |trouble: Option<&str>| HostAgent {
+        name: "codedeploy".into(),
+        running: Some(trouble.is_none()),
+        version: Some("1.8.1".into()),
+        trouble: trouble.map(str::to_owned),
+    };
+    for veto in [false, true] {
+        let settings = Settings { unready_without_agents: veto, ..Settings::default() };
+        let mut stage = Stage::with(settings).group("web", &[8080]).running();
+        stage.step(Event::AgentsSeen { agents: vec![agent(None)] });
+        let view = stage.view();
+        assert!(view.readiness.ready && view.readiness.reasons.is_empty() && view.troubles.is_empty());
+        assert_eq!(view.host_agents, [agent(None)]);
+        stage.step(Event::AgentsSeen { agents: vec![agent(Some("it does not run"))] });
+        let view = stage.view();
+        assert_eq!((view.readiness.ready, view.readiness.reasons[0].code), (!veto, Code::Agent));
+        assert_eq!((view.troubles.as_slice(), view.state), (["it does not run".to_owned()].as_slice(), State::Serving));
+        stage.step(Event::AgentsSeen { agents: vec![agent(None)] });
+        assert!(stage.view().readiness.ready);
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::{AgentArgs, ConfigArgs, call, complain, exit, say};
 use crate::config::{self, Settings};
 use crate::doctor::{self, Asking, Level, Line, Patience, Space};
-use crate::doors::{Credentials, ReqwestTransport, SystemClock};
+use crate::doors::{Credentials, HostTransport, SystemClock};
 use crate::effect::aws;
 use crate::effect::tags::{Owner, Tags};
 use crate::intake::host_agents::HostAgents;
@@ -112,7 +112,7 @@ async fn examine(arguments: &DoctorArgs, settings: &Settings) -> anyhow::Result<
 }
 
 async fn instance(arguments: &DoctorArgs, settings: &Settings, socket: &Path) -> anyhow::Result<Vec<Line>> {
-    let doors = doors()?;
+    let doors = doors();
     let endpoint = Endpoint::choose(settings.imds.endpoint.as_ref(), |name| std::env::var(name).ok())
         .context("choosing the metadata service")?;
     let imds = Arc::new(Imds::new(doors.transport.clone(), endpoint, settings.imds.timeout));
@@ -135,7 +135,7 @@ async fn instance(arguments: &DoctorArgs, settings: &Settings, socket: &Path) ->
 }
 
 async fn fleet(settings: &Settings, application: &str, group: &str) -> anyhow::Result<Vec<Line>> {
-    let doors = doors()?;
+    let doors = doors();
     let sdk = aws::from_host(&settings.aws, None, &doors).await;
     anyhow::ensure!(sdk.region().is_some(), "no region is known: set AWS_REGION, or [aws] region");
     // Whose the instances are matters only to sentences here.
@@ -151,9 +151,8 @@ fn credentials() -> Credentials {
     Credentials { directory: Some(own.unwrap_or_else(|| PathBuf::from(CREDENTIALS))) }
 }
 
-fn doors() -> anyhow::Result<aws::Doors> {
-    let transport = Arc::new(ReqwestTransport::new().context("building the HTTP client")?);
-    Ok(aws::Doors { transport, clock: Arc::new(SystemClock) })
+fn doors() -> aws::Doors {
+    aws::Doors { transport: Arc::new(HostTransport::default()), clock: Arc::new(SystemClock) }
 }
 
 async fn status(socket: &Path) -> Result<Value, String> {

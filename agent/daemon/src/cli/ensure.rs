@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::{ConfigArgs, call, complain, exit, say};
 use crate::config::{self, Settings};
-use crate::doors::{ReqwestTransport, SystemClock};
+use crate::doors::{HostTransport, SystemClock};
 use crate::effect::aws;
 use crate::ensure::{self, Who};
 use crate::intake::imds::{Endpoint, Imds};
@@ -106,7 +106,7 @@ fn misfit(arguments: &EnsureArgs) -> Option<&'static str> {
 }
 
 async fn by_ssm(arguments: &EnsureArgs, settings: &Settings) -> anyhow::Result<()> {
-    let transport = Arc::new(ReqwestTransport::new().context("building the HTTP client")?);
+    let transport = Arc::new(HostTransport::default());
     let doors = aws::Doors { transport, clock: Arc::new(SystemClock) };
     let (who, region) = match (arguments.instance.as_slice(), &arguments.tag) {
         (_, Some((key, value))) => (Who::Tagged { key: key.clone(), value: value.clone() }, None),

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use super::{AgentArgs, ConfigArgs, call, complain, drain_scripts, exit};
 use crate::config::{self, Http, RunScripts, Settings};
 use crate::doors::{
-    BOOT_ID, Clock, Credentials, HostConnections, OngoingDirectory, ReqwestTransport, SystemClock, boot_id,
+    BOOT_ID, Clock, Credentials, HostConnections, HostTransport, OngoingDirectory, SystemClock, boot_id,
 };
 use crate::effect::scripts::{DrainScripts, Runner, Trust, UnitScripts};
 use crate::history::History;
@@ -182,7 +182,7 @@ async fn once(
     let boot = kept.boot.clone();
     let doors = Doors {
         clock: Arc::new(SystemClock),
-        transport: Arc::new(ReqwestTransport::new().context("building the HTTP client")?),
+        transport: Arc::new(HostTransport::default()),
         connections: Arc::new(HostConnections),
         commands: Arc::new(OngoingDirectory::at(settings.codedeploy.root.join("ongoing-deployment"))),
         store: Box::new(DirStore::open(state_dir).context("opening the state directory")?),

@@ -199,6 +199,7 @@ sections! {
         listen: Listen = Listen(Some(SocketAddr::from(([127, 0, 0, 1], 8790)))),
         ready_listen: Option<SocketAddr> = None,
         ready_when_blind: bool = !Core::default().unready_when_blind,
+        ready_without_agents: bool = !Core::default().unready_without_agents,
         answer_hcs: bool = false,
     }
     "cloudwatch" cloudwatch: CloudWatchKeys {
@@ -263,6 +264,7 @@ impl Merged {
                 leave_budget: self.leave.budget.value.0,
                 hibernate_budget: self.leave.hibernate_budget.value.0,
                 unready_when_blind: !self.http.ready_when_blind.value,
+                unready_without_agents: !self.http.ready_without_agents.value,
                 remove_tags: !self.leave.remove_tags.value.is_empty(),
                 elastigroup: self.elastigroup.token.value.as_ref().map(|_| CoreElastigroup {
                     suspend: self.elastigroup.suspend.value.iter().copied().collect(),

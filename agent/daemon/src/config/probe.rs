@@ -14,7 +14,7 @@ use super::show::Row;
 use super::value::{Count, Percent, Period, Value};
 
 const SECTION: &str = "health.probe";
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "name",
     "http",
     "expect",
@@ -23,6 +23,7 @@ const KEYS: [&str; 15] = [
     "disk",
     "free_percent",
     "memory_percent",
+    "memory_pressure_percent",
     "load_per_cpu",
     "interval",
     "timeout",
@@ -118,6 +119,7 @@ struct Questions {
     disk: Option<Chosen<String>>,
     free_percent: Option<Chosen<Percent>>,
     memory_percent: Option<Chosen<Percent>>,
+    memory_pressure_percent: Option<Chosen<Percent>>,
     load_per_cpu: Option<Chosen<Count>>,
 }
 
@@ -131,6 +133,7 @@ impl Questions {
             disk: table.take(reader, "disk"),
             free_percent: table.take(reader, "free_percent"),
             memory_percent: table.take(reader, "memory_percent"),
+            memory_pressure_percent: table.take(reader, "memory_pressure_percent"),
             load_per_cpu: table.take(reader, "load_per_cpu"),
         }
     }
@@ -143,10 +146,12 @@ impl Questions {
             self.command.is_some(),
             self.disk.is_some(),
             self.memory_percent.is_some(),
+            self.memory_pressure_percent.is_some(),
             self.load_per_cpu.is_some(),
         ];
         if asked.iter().filter(|asked| **asked).count() != 1 {
-            return Err("needs exactly one of `http`, `tcp`, `command`, `disk`, `memory_percent` and `load_per_cpu`");
+            return Err("needs exactly one of `http`, `tcp`, `command`, `disk`, `memory_percent`, \
+                        `memory_pressure_percent` and `load_per_cpu`");
         }
         if self.expect.is_some() && self.http.is_none() {
             return Err("has `expect`, which belongs to `http`");
@@ -177,6 +182,9 @@ impl Questions {
         if let Some(percent) = self.memory_percent {
             return Ok(Check::Memory { available_percent: percent.value.0 });
         }
+        if let Some(percent) = self.memory_pressure_percent {
+            return Ok(Check::MemoryPressure { percent: percent.value.0 });
+        }
         if let Some(load) = self.load_per_cpu {
             return Ok(Check::Load { per_cpu: load.value.0 });
         }
@@ -192,7 +200,7 @@ impl Check {
     fn is_of_the_host(&self) -> bool {
         match self {
             Check::Http { .. } | Check::Tcp { .. } | Check::Command { .. } => false,
-            Check::Disk { .. } | Check::Memory { .. } | Check::Load { .. } => true,
+            Check::Disk { .. } | Check::Memory { .. } | Check::MemoryPressure { .. } | Check::Load { .. } => true,
         }
     }
 }
@@ -219,6 +227,7 @@ pub(super) fn rows(chosen: &Chosen<ProbeKeys>) -> Vec<Row> {
             keys.push(("free_percent", Percent(*free_percent).show()));
         }
         Check::Memory { available_percent } => keys.push(("memory_percent", Percent(*available_percent).show())),
+        Check::MemoryPressure { percent } => keys.push(("memory_pressure_percent", Percent(*percent).show())),
         Check::Load { per_cpu } => keys.push(("load_per_cpu", Count(*per_cpu).show())),
     }
     keys.extend([

@@ -99,6 +99,11 @@ pub enum Check {
         /// At least so much of it, in percent.
         available_percent: u8,
     },
+    /// Processes do not wait for memory for too long (the kernel's pressure stall information).
+    MemoryPressure {
+        /// At most so much of the last minute, in percent.
+        percent: u8,
+    },
     /// Not too many processes wait for a processor.
     Load {
         /// At most so many for each processor, over the last minute.

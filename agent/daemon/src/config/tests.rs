@@ -210,8 +210,8 @@ group = ""
 fn a_probe_that_makes_no_sense_is_refused_with_its_name() {
     expect![[r#"
         a.toml:2: [[health.probe]] needs a `name`
-        a.toml:4: probe `both` needs exactly one of `http`, `tcp`, `command`, `disk`, `memory_percent` and `load_per_cpu`
-        a.toml:8: probe `none` needs exactly one of `http`, `tcp`, `command`, `disk`, `memory_percent` and `load_per_cpu`
+        a.toml:4: probe `both` needs exactly one of `http`, `tcp`, `command`, `disk`, `memory_percent`, `memory_pressure_percent` and `load_per_cpu`
+        a.toml:8: probe `none` needs exactly one of `http`, `tcp`, `command`, `disk`, `memory_percent`, `memory_pressure_percent` and `load_per_cpu`
         a.toml:10: probe `tls` asks its own host: `http` must begin with http://
         a.toml:13: probe `odd` has `expect`, which belongs to `http`
         a.toml:17: probe `port` needs `tcp` in the form "HOST:PORT"

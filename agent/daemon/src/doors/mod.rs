@@ -8,7 +8,8 @@ mod clock;
 mod commands;
 mod connections;
 mod credentials;
-mod reqwest;
+mod host;
+mod plain;
 mod transport;
 
 pub use boot::{BOOT_ID, boot_id};
@@ -16,6 +17,6 @@ pub use clock::{Clock, SystemClock, TokioClock};
 pub use commands::{Commands, OngoingDirectory};
 pub use connections::{Connections, HostConnections};
 pub use credentials::{CredentialError, Credentials};
-pub use reqwest::ReqwestTransport;
+pub use host::HostTransport;
 pub(crate) use transport::with_causes;
 pub use transport::{Operation, Transport, TransportError};

@@ -56,6 +56,7 @@ pub async fn ask(probe: &Probe, transport: &dyn Transport) -> Result<(), String>
         Check::Command { command } => execute(command, probe.timeout).await,
         Check::Disk { path, free_percent } => host::disk(path, *free_percent),
         Check::Memory { available_percent } => host::memory(*available_percent),
+        Check::MemoryPressure { percent } => host::memory_pressure(*percent),
         Check::Load { per_cpu } => host::load(*per_cpu),
     }
 }

@@ -80,7 +80,7 @@ impl Chronicle {
                 self.metrics.count(&of::NOTICES, &[notice.kind.word()]);
                 if let Some(time) = notice.time {
                     let left = time.remaining(now.wall);
-                    self.metrics.set(&of::NOTICE_LEFT, &[notice.kind.word(), "noticed"], left.as_secs_f64());
+                    self.metrics.observe(&of::NOTICE_LEFT, &[notice.kind.word(), "noticed"], left);
                 }
                 self.record(now, What::NoticeSeen { notice: notice.clone() });
             }
@@ -199,8 +199,7 @@ impl Chronicle {
         self.metrics.count(&of::LEAVES, &[word]);
         let left_ms = self.before.as_ref().and_then(|view| view.leaving_in_ms);
         if let Some(ms) = left_ms {
-            let seconds = Duration::from_millis(ms).as_secs_f64();
-            self.metrics.set(&of::NOTICE_LEFT, &[why.word(), word], seconds);
+            self.metrics.observe(&of::NOTICE_LEFT, &[why.word(), word], Duration::from_millis(ms));
         }
         self.record(now, What::Left { why, badly, sentence: sentence.to_owned(), left_ms });
     }
@@ -220,12 +219,8 @@ impl Chronicle {
     }
 
     fn go_on(&mut self, now: Now, view: &View, open: &DeploymentView) {
-        let story = self.stories.entry(open.id.clone()).or_insert_with(|| Story {
-            phases: Vec::new(),
-            phase: Phase::Draining,
-            since: open.opened,
-            why: None,
-        });
+        let history = &self.history;
+        let story = self.stories.entry(open.id.clone()).or_insert_with(|| Story::taken_up(open, history));
         story.reach(phase(view, open, story.phase), now.wall);
     }
 
@@ -288,6 +283,21 @@ impl Chronicle {
 }
 
 impl Story {
+    /// From its beginning; of one that began before this run, the history tells when the instance was out of traffic.
+    fn taken_up(open: &DeploymentView, history: &History) -> Self {
+        let mut story = Self { phases: Vec::new(), phase: Phase::Draining, since: open.opened, why: None };
+        if open.owner != Owner::CodeDeploy && open.last_event != E::ApplicationStop {
+            let out = history.records().into_iter().find(|record| match &record.what {
+                What::HookAnswered { event: E::ApplicationStop | E::BeforeInstall, deployment, verdict, .. } => {
+                    *deployment == open.id && *verdict == Verdict::Done
+                }
+                _ => false,
+            });
+            out.into_iter().for_each(|record| story.reach(Phase::Installing, record.at));
+        }
+        story
+    }
+
     fn reach(&mut self, phase: Phase, at: WallTime) {
         if phase > self.phase {
             self.close(at);

@@ -7,7 +7,7 @@ use pitcrew_core::memory::{Ended, Ending};
 use pitcrew_core::notice::Notice;
 use pitcrew_core::time::{Spoken, WallTime};
 use pitcrew_core::view::{DeploymentView, HoldView, ProbeView, TargetView, View};
-use pitcrew_core::wire::Owner;
+use pitcrew_core::wire::{HostAgent, Owner};
 use time::OffsetDateTime;
 
 /// Whether lines tell how long ago something was; they change by themselves then.
@@ -27,6 +27,7 @@ pub fn lines(view: &View, ages: Ages) -> Vec<String> {
     section(&mut lines, "deployments", view.deployments.iter().map(|open| deployment(open, ages)));
     section(&mut lines, "ended", view.ended.iter().rev().take(3).map(ended));
     section(&mut lines, "health", view.probes.iter().map(|one| probe(one, ages)));
+    section(&mut lines, "agents of AWS", view.host_agents.iter().map(host_agent));
     section(&mut lines, "troubles", view.troubles.iter().map(|trouble| vec![trouble.clone()]));
     lines
 }
@@ -139,6 +140,15 @@ fn probe(view: &ProbeView, ages: Ages) -> Vec<String> {
     let reason = view.reason.as_ref().filter(|_| view.passing != Some(true)).cloned();
     let advisory = if view.advisory { "advisory" } else { "" };
     vec![view.name.to_string(), passing.to_owned(), advisory.to_owned(), age, reason.unwrap_or_default()]
+}
+
+fn host_agent(agent: &HostAgent) -> Vec<String> {
+    let works = match (&agent.trouble, agent.running) {
+        (Some(_), _) => "does not work",
+        (None, Some(true)) => "works",
+        (None, Some(false) | None) => "is installed",
+    };
+    vec![agent.name.clone(), works.to_owned(), agent.version.clone().unwrap_or_default()]
 }
 
 fn said(notice: &Notice) -> String {

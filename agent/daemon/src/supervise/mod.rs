@@ -46,11 +46,11 @@ pub async fn run<I: From<Event>>(
     loop {
         let look = host.agents.look();
         let wrong = troubles(&look, &instance);
-        let sentences: Vec<String> = wrong.iter().map(|(_, sentence)| (*sentence).to_owned()).collect();
-        if told != sentences {
-            told.clone_from(&sentences);
+        let agents = policy::installed(&look, &wrong);
+        if told != agents {
+            told.clone_from(&agents);
             // An engine that is gone needs no news.
-            let _ = heard.send(Event::AgentsSeen { troubles: sentences }.into()).await;
+            let _ = heard.send(Event::AgentsSeen { agents }.into()).await;
         }
         let busy = shown.borrow().as_ref().is_none_or(|view| is_busy(view));
         let stuck = patience.look(clock.now().at, &wrong, busy);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pitcrew_core::ids::InstanceId;
 use pitcrew_core::time::Instant;
+use pitcrew_core::wire::HostAgent;
 
 use crate::intake::host_agents::Seen;
 
@@ -55,6 +56,21 @@ pub fn troubles(seen: &Seen, instance: &InstanceId) -> Vec<(Agent, &'static str)
         troubles.push((Agent::CodeDeploy, "the CodeDeploy agent does not run: a deployment would wait for it"));
     }
     troubles
+}
+
+/// The agents that are installed, with what `troubles` are known of them.
+pub(super) fn installed(seen: &Seen, troubles: &[(Agent, &str)]) -> Vec<HostAgent> {
+    let Seen { ssm, codedeploy } = seen;
+    let both = [
+        (Agent::Ssm, ssm.installed, ssm.running, None),
+        (Agent::CodeDeploy, codedeploy.installed, codedeploy.running, codedeploy.version.clone()),
+    ];
+    let installed = both.into_iter().filter(|(_, installed, ..)| *installed);
+    let told = installed.map(|(agent, _, running, version)| {
+        let trouble = troubles.iter().find(|(wrong, _)| *wrong == agent).map(|(_, sentence)| (*sentence).to_owned());
+        HostAgent { name: agent.word().to_owned(), running, version, trouble }
+    });
+    told.collect()
 }
 
 /// Since when each agent has been wrong, and when it was last restarted.

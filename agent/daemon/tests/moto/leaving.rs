@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use pitcrew::doors::{ReqwestTransport, SystemClock};
+use pitcrew::doors::{HostTransport, SystemClock};
 use pitcrew::effect::tags::Owner;
 use pitcrew::effect::{AutoScaling, Release, Tags, aws};
 use pitcrew_core::notice::NoticeKind;
@@ -16,7 +16,7 @@ use crate::server::{Instances, Keys, Moto, each};
 
 /// The tags of an instance, asked for with these keys.
 fn tags(moto: &Moto, instance: &str, keys: &Keys) -> Tags {
-    let doors = aws::Doors { transport: Arc::new(ReqwestTransport::new().unwrap()), clock: Arc::new(SystemClock) };
+    let doors = aws::Doors { transport: Arc::new(HostTransport::default()), clock: Arc::new(SystemClock) };
     let credentials = Credentials::new(&keys.id, &keys.secret, None, None, "test");
     let credentials = SharedCredentialsProvider::new(credentials);
     let config = aws::fixed(REGION, &moto.url, Duration::from_secs(60), credentials, &doors);

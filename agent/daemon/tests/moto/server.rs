@@ -11,7 +11,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use bytes::Bytes;
 use http::Request;
-use pitcrew::doors::{ReqwestTransport, SystemClock, Transport as _};
+use pitcrew::doors::{HostTransport, SystemClock, Transport as _};
 use pitcrew::effect::aws;
 use pitcrew_core::ids::TargetGroupArn;
 use pitcrew_rehearsal::world::identity::REGION;
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Moto {
     process: Child,
     pub(crate) url: String,
-    transport: Arc<ReqwestTransport>,
+    transport: Arc<HostTransport>,
 }
 
 impl Drop for Moto {
@@ -59,7 +59,7 @@ impl Moto {
             .spawn()
             .unwrap_or_else(|error| panic!("moto_server cannot be run: {error}"));
         let mut lines = BufReader::new(process.stderr.take().unwrap());
-        let transport = Arc::new(ReqwestTransport::new().unwrap());
+        let transport = Arc::new(HostTransport::default());
         let mut moto = Self { process, url: String::new(), transport };
         let mut said = String::new();
         while moto.url.is_empty() {

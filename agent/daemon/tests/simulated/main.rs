@@ -4,6 +4,7 @@
 
 mod deployments;
 mod service;
+mod told;
 
 use pitcrew::simulated::crew;
 use pitcrew_rehearsal::bundle::Bundle;

@@ -10,6 +10,7 @@ use http::HeaderValue;
 use pitcrew_core::readiness::Code;
 use pitcrew_core::time::{Spoken, WallTime};
 use pitcrew_core::view::{ProbeView, State, TargetView, View};
+use pitcrew_core::wire::HostAgent;
 use time::OffsetDateTime;
 
 use crate::history::{Record, What};
@@ -73,6 +74,7 @@ pub(super) fn main(_instance: &str, view: Option<&View>, records: &[Record], boo
     if let Some(view) = view {
         let _ = targets(&mut page, &view.targets);
         let _ = probes(&mut page, &view.probes);
+        let _ = host_agents(&mut page, &view.host_agents);
     }
     let _ = journal(&mut page, bootstrap);
     let _ = events(&mut page, records);
@@ -130,7 +132,7 @@ fn now(page: &mut String, view: &View) -> fmt::Result {
 /// Whether the sentence or a line above it says the same already.
 fn is_said(code: Code) -> bool {
     match code {
-        Code::Leaving | Code::Held | Code::Deployment | Code::Blind | Code::AtRisk => true,
+        Code::Leaving | Code::Held | Code::Deployment | Code::Blind | Code::AtRisk | Code::Agent => true,
         Code::Starting | Code::Unhealthy | Code::LastHealthy | Code::Advisory => false,
     }
 }
@@ -172,6 +174,23 @@ fn probes(page: &mut String, probes: &[ProbeView]) -> fmt::Result {
         let reason = probe.reason.as_deref().map(|reason| format!(": {}", Text(reason))).unwrap_or_default();
         let advisory = if probe.advisory { " (advisory)" } else { "" };
         write!(page, "<li>{} <span class=\"{tone}\">{word}</span>{advisory}{reason}</li>", Text(probe.name.as_str()))?;
+    }
+    page.write_str("</ul></section>")
+}
+
+fn host_agents(page: &mut String, agents: &[HostAgent]) -> fmt::Result {
+    if agents.is_empty() {
+        return Ok(());
+    }
+    page.write_str("<section><h2>Agents of AWS</h2><ul>")?;
+    for agent in agents {
+        let (tone, word) = match (&agent.trouble, agent.running) {
+            (Some(trouble), _) => ("bad", trouble.as_str()),
+            (None, Some(true)) => ("good", "works"),
+            (None, Some(false) | None) => ("soft", "is installed"),
+        };
+        let version = agent.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
+        write!(page, "<li>{}{} <span class=\"{tone}\">{}</span></li>", Text(&agent.name), Text(&version), Text(word))?;
     }
     page.write_str("</ul></section>")
 }

@@ -1,4 +1,5 @@
-//! What this host itself says: room on a file system, memory, load. Each question reads only what it needs.
+//! What this host itself says: room on a file system, memory, memory pressure, load. Each question reads only what it
+//! needs.
 
 use std::path::Path;
 
@@ -20,6 +21,30 @@ pub(super) fn memory(available_percent: u8) -> Result<(), String> {
     let facts = System::new_with_specifics(what);
     let (available, total) = (u128::from(facts.available_memory()), u128::from(facts.total_memory()));
     enough(percent(available, total), available_percent, "of the memory is available")
+}
+
+/// Where the kernel tells for how long processes waited for memory (PSI).
+const PRESSURE: &str = "/proc/pressure/memory";
+
+/// Whether some process had to wait for memory during at most `percent` of the last minute: memory may well be
+/// available, and still be swapped and reclaimed all the time.
+pub(super) fn memory_pressure(percent: u8) -> Result<(), String> {
+    let text = std::fs::read_to_string(PRESSURE).map_err(|error| {
+        format!("this kernel does not tell of memory pressure (`{PRESSURE}`: {error}); boot with psi=1")
+    })?;
+    let waited = some_of_last_minute(&text).ok_or_else(|| format!("`{PRESSURE}` cannot be read: {text:?}"))?;
+    match waited <= f64::from(percent) {
+        true => Ok(()),
+        false => {
+            Err(format!("processes waited for memory for {waited:.0} % of the last minute, more than {percent} %"))
+        }
+    }
+}
+
+/// Of `some avg10=0.00 avg60=1.53 avg300=0.87 total=48213`: the share of the last minute, in percent.
+fn some_of_last_minute(text: &str) -> Option<f64> {
+    let some = text.lines().find_map(|line| line.strip_prefix("some "))?;
+    some.split(' ').find_map(|field| field.strip_prefix("avg60="))?.parse().ok()
 }
 
 /// Whether at most `per_cpu` processes for each processor ran or waited, over the last minute.
@@ -54,6 +79,17 @@ mod tests {
         assert_eq!(enough(5, 5, "is free"), Ok(()));
         assert_eq!(enough(4, 5, "is free").unwrap_err(), "4 % is free, less than 5 %");
         assert_eq!((percent(1, 3), percent(0, 0)), (33, 100));
+    }
+
+    #[test]
+    fn pressure_is_what_some_process_waited_in_the_last_minute() {
+        let text =
+            "some avg10=7.00 avg60=1.53 avg300=0.87 total=48213\nfull avg10=0.00 avg60=0.50 avg300=0.10 total=9\n";
+        assert_eq!((some_of_last_minute(text), some_of_last_minute("full avg60=1.00")), (Some(1.53), None));
+        match Path::new(PRESSURE).exists() {
+            true => assert_eq!(memory_pressure(100), Ok(())),
+            false => assert!(memory_pressure(100).unwrap_err().contains("boot with psi=1")),
+        }
     }
 
     #[test]

@@ -176,7 +176,7 @@ fn a_notice_is_counted_with_what_it_left() {
     stage.hears(Event::NoticeSeen { notice });
     stage.pass(130);
     stage.counts("pitcrew_notices_total{kind=\"spot-terminate\"} 1");
-    stage.counts("pitcrew_notice_left_seconds{kind=\"spot-terminate\",moment=\"noticed\"} 120");
+    stage.counts("pitcrew_notice_left_seconds_bucket{kind=\"spot-terminate\",moment=\"noticed\",le=\"120.0\"} 1");
     let left = stage.chronicle.records().into_iter().any(|record| matches!(record.what, What::Left { .. }));
     assert!(left, "{:#?}", stage.chronicle.records());
 }

@@ -84,7 +84,7 @@ families! {
         "1 for the state that the instance is in, 0 for the others.";
     READY = "pitcrew_ready" Gauge, [],
         "1 while /ready answers 200.";
-    UNREADY = "pitcrew_readiness_reasons" Gauge, ["code" = "leaving, held, deployment, starting, unhealthy, blind, last-healthy, at-risk, advisory", "blocks" = "true, false"],
+    UNREADY = "pitcrew_readiness_reasons" Gauge, ["code" = "leaving, held, deployment, starting, unhealthy, blind, last-healthy, at-risk, advisory, agent", "blocks" = "true, false"],
         "How many reasons of each kind /ready gives.";
     HEALTHY = "pitcrew_healthy" Gauge, [],
         "1 while every probe passes that decides.";
@@ -92,6 +92,8 @@ families! {
         "1 while the probe passes; absent until it has made up its mind.";
     PROBE_ANSWERS = "pitcrew_probe_answers_total" Counter, ["probe" = "its name", "outcome" = "good, bad"],
         "Answers of probes.";
+    HOST_AGENT = "pitcrew_host_agent_working" Gauge, ["agent" = "ssm, codedeploy"],
+        "1 while this agent of AWS works, 0 where it is installed and does not; absent where it is not.";
     TARGETS = "pitcrew_targets" Gauge, ["group" = "the target group's name", "state" = "initial, healthy, unhealthy, draining, drained, unused, unavailable, unknown, unregistered"],
         "Registrations of this instance, by how they stand.";
     PUT_BACK = "pitcrew_targets_put_back" Gauge, ["group" = "the target group's name"],
@@ -116,8 +118,8 @@ families! {
         "From when a target was to be out until nothing was in flight there, by what ended the drain.";
     NOTICES = "pitcrew_notices_total" Counter, ["kind" = "spot-terminate, spot-stop, spot-hibernate, rebalance, scheduled, auto-scaling, elastigroup, shutdown, operator"],
         "Notices that were seen.";
-    NOTICE_LEFT = "pitcrew_notice_left_seconds" Gauge, ["kind" = "as of pitcrew_notices_total", "moment" = "noticed, left, left-badly"],
-        "How much time a notice left when it was seen, and when the instance had left.";
+    NOTICE_LEFT = "pitcrew_notice_left_seconds" Histogram { bounds: LONG }, ["kind" = "as of pitcrew_notices_total", "moment" = "noticed, left, left-badly"],
+        "How much time a notice left when it was seen, and when the instance had left; 0 where it came too late.";
     LEAVES = "pitcrew_leaves_total" Counter, ["outcome" = "left, left-badly"],
         "How often the instance has left, and whether something was skipped or failed.";
     AT_RISK = "pitcrew_at_risk" Gauge, [],

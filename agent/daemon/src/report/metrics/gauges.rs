@@ -44,6 +44,9 @@ pub(super) fn set(counts: &mut Counts, view: Option<&View>) {
             counts.set(&of::PROBE_PASSING, &[probe.name.as_str(), advisory], is(passing));
         }
     }
+    for agent in &view.host_agents {
+        counts.set(&of::HOST_AGENT, &[&agent.name], is(agent.trouble.is_none()));
+    }
     let mut targets: BTreeMap<(&str, &str), f64> = BTreeMap::new();
     for target in &view.targets {
         *targets.entry((target.group.short(), state_of(target))).or_default() += 1.0;

@@ -25,7 +25,8 @@ pub struct Metrics(Arc<Mutex<Counts>>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    series: BTreeMap<&'static str, BTreeMap<Vec<String>, Series>>,
+    /// By the family's name; those of one family in the order of their labels' values.
+    series: BTreeMap<&'static str, Vec<(Vec<String>, Series)>>,
     blind_since: Option<Instant>,
 }
 
@@ -107,8 +108,17 @@ impl Counts {
     fn with(&mut self, family: &'static Family, labels: &[&str], change: impl FnOnce(&mut Series)) {
         debug_assert_eq!(family.labels.len(), labels.len(), "{}", family.name);
         let series = self.series.entry(family.name).or_default();
-        let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
-        change(series.entry(labels).or_insert_with(|| Series::empty(family)));
+        let place = series.binary_search_by(|(known, _)| known.iter().map(String::as_str).cmp(labels.iter().copied()));
+        match place {
+            // Nothing is allocated here: each request that is answered comes this way.
+            Ok(place) => series.get_mut(place).map(|(_, one)| change(one)),
+            Err(place) => {
+                let mut one = Series::empty(family);
+                change(&mut one);
+                series.insert(place, (labels.iter().map(|label| (*label).to_owned()).collect(), one));
+                None
+            }
+        };
     }
 
     fn clone_for_writing(&self) -> Self {

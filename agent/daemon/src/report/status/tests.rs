@@ -39,6 +39,7 @@ fn serving() -> View {
             answered_ms: Some(1200),
             advisory: false,
         }],
+        host_agents: Vec::new(),
         troubles: Vec::new(),
     }
 }

@@ -26,13 +26,13 @@ struct Answered {
 }
 
 /// Asks `/ready` over one connection as long as it is kept.
-struct Balancer {
-    address: SocketAddr,
-    stream: Option<TcpStream>,
+pub(super) struct Balancer {
+    pub(super) address: SocketAddr,
+    pub(super) stream: Option<TcpStream>,
 }
 
 impl Balancer {
-    async fn ask(&mut self, path: &str) -> std::io::Result<(u16, String)> {
+    pub(super) async fn ask(&mut self, path: &str) -> std::io::Result<(u16, String)> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => TcpStream::connect(self.address).await?,

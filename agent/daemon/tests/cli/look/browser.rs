@@ -129,7 +129,8 @@ fn states() -> Vec<(&'static str, Core, Vec<&'static str>)> {
     ]
 }
 
-fn keep(name: &str, png: &str) {
+/// Keeps a screenshot beside the build, for a look.
+pub(super) fn keep(name: &str, png: &str) {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
     std::fs::create_dir_all(&directory).unwrap();
     let png = base64::engine::general_purpose::STANDARD.decode(png).unwrap();
@@ -154,9 +155,7 @@ async fn the_page_shows_each_state_to_people() {
             assert!(text.as_str().unwrap().contains(words), "{name}: no `{words}` in\n{}", text.as_str().unwrap());
         }
         accessible(&phone, name).await;
-        let wide =
-            phone.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
-        assert_eq!(wide, 0, "{name}: wider than a phone");
+        fits(&phone, name).await;
         follows(&phone, &view, name).await;
         keep(&format!("{name}-phone"), &phone.screenshot().await);
 
@@ -172,8 +171,14 @@ async fn the_page_shows_each_state_to_people() {
     silent.close().await;
 }
 
+/// Nothing is cut off or must be scrolled sideways.
+pub(super) async fn fits(browser: &Browser, name: &str) {
+    let wide = browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
+    assert_eq!(wide, 0, "{name}: wider than a phone");
+}
+
 /// Landmarks, a language, names for drawings, headings in order, everything reachable by keyboard.
-async fn accessible(browser: &Browser, name: &str) {
+pub(super) async fn accessible(browser: &Browser, name: &str) {
     let flaws = browser
         .run(
             "const flaws = [];

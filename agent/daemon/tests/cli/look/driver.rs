@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use pitcrew::doors::{ReqwestTransport, Transport as _};
+use pitcrew::doors::{HostTransport, Transport as _};
 use serde_json::{Value, json};
 
 /// A browser, ended with its driver.
 pub(super) struct Browser {
     driver: Child,
     base: String,
-    transport: ReqwestTransport,
+    transport: HostTransport,
 }
 
 impl Browser {
@@ -52,7 +52,7 @@ impl Browser {
         let mut browser = Self {
             driver,
             base: format!("http://127.0.0.1:{}/session", port.expect("chromedriver says its port")),
-            transport: ReqwestTransport::new().unwrap(),
+            transport: HostTransport::default(),
         };
         let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": options } } });
         let session = browser.call("POST", "", &wanted).await;

@@ -18,7 +18,7 @@ fn attackers_are_bounded_closed_and_counted() {
     let looked = Looked::at();
     let before = looked.metric("process_resident_memory_bytes");
 
-    // Heads that come a byte at a time.
+    // Heads that come a byte at a time: more than there are places for.
     let mut slow: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(looked.balancers).unwrap()).collect();
     for byte in b"GET /ready" {
         for stream in &mut slow {
@@ -27,6 +27,7 @@ fn attackers_are_bounded_closed_and_counted() {
         }
         assert_eq!(get(looked.balancers, "/ready").0, 200);
     }
+    assert!(looked.metric("pitcrew_http_connections_total{end=\"evicted\"}") >= 36.0, "some had to make room");
 
     // A body of a gigabyte: the agent hangs up long before its end.
     let mut body = TcpStream::connect(looked.balancers).unwrap();
@@ -35,6 +36,9 @@ fn attackers_are_bounded_closed_and_counted() {
     let chunk = vec![b'x'; 1 << 20];
     let taken = (0..1024).take_while(|_| body.write_all(&chunk).is_ok()).count();
     assert!(taken < 64, "the agent took {taken} MiB of it");
+
+    let refused = "pitcrew_http_requests_total{path=\"/ready\",status=\"413\"}";
+    assert!(looked.metric(refused) >= 1.0, "the body is counted");
 
     // Garbage.
     for _ in 0..100 {

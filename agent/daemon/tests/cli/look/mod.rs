@@ -5,6 +5,7 @@ mod browser;
 mod driver;
 mod hostile;
 mod needs;
+mod real;
 mod scraper;
 
 use std::io::{Read as _, Write as _};

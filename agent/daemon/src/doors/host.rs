@@ -1,12 +1,13 @@
-//! The real transport: HTTP/1.1 over TCP, with TLS where the URI asks for it.
+//! The real transport: HTTP/1.1 over TCP as it is, or as a client of services where the URI asks for TLS.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ::reqwest::{Client, ClientBuilder, redirect};
+use ::reqwest::{Client, redirect};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 
+use super::plain;
 use super::transport::{Transport, TransportError};
 
 /// No answer that this agent asks for comes near it; a body without end stops here.
@@ -20,36 +21,26 @@ const IDLE: Duration = Duration::from_secs(20);
 /// `http` goes directly: to IMDS, to the application, to a stand-in; never through a proxy. `https` goes to services: it
 /// trusts the host's certificate authorities and honours `HTTPS_PROXY` and `NO_PROXY`. The trust store is loaded by the
 /// first such request, so that an agent that makes none does not hold one.
-#[derive(Clone, Debug)]
-pub struct ReqwestTransport {
-    direct: Client,
+#[derive(Clone, Debug, Default)]
+pub struct HostTransport {
     outward: Arc<OnceLock<Client>>,
 }
 
-impl ReqwestTransport {
-    /// Connects to nothing yet. Fails where the TLS library cannot be set up, which a sound build does not see.
-    pub fn new() -> Result<Self, ::reqwest::Error> {
-        // Installed already is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let direct = build(Client::builder().no_proxy().tls_certs_only([]))?;
-        Ok(Self { direct, outward: Arc::default() })
-    }
-
+impl HostTransport {
     /// Fails where the host has no certificate authorities at all; the next request tries again.
-    fn client_for(&self, request: &http::Request<Bytes>) -> Result<&Client, ::reqwest::Error> {
-        if request.uri().scheme() != Some(&http::uri::Scheme::HTTPS) {
-            return Ok(&self.direct);
-        }
+    fn outward(&self) -> Result<&Client, ::reqwest::Error> {
         if let Some(client) = self.outward.get() {
             return Ok(client);
         }
-        let client = build(Client::builder())?;
+        let client = build()?;
         Ok(self.outward.get_or_init(|| client))
     }
 }
 
-fn build(builder: ClientBuilder) -> Result<Client, ::reqwest::Error> {
-    builder
+fn build() -> Result<Client, ::reqwest::Error> {
+    // Installed already is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
         .redirect(redirect::Policy::none())
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(2)
@@ -59,7 +50,7 @@ fn build(builder: ClientBuilder) -> Result<Client, ::reqwest::Error> {
         .build()
 }
 
-impl Transport for ReqwestTransport {
+impl Transport for HostTransport {
     fn send(
         &self,
         request: http::Request<Bytes>,
@@ -67,7 +58,8 @@ impl Transport for ReqwestTransport {
     ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
         Box::pin(async move {
             let to = match request.uri().authority() {
-                Some(authority) => authority.to_string(),
+                // What stands before the host, if anything, is a secret.
+                Some(authority) => authority.as_str().rsplit('@').next().unwrap_or_default().to_owned(),
                 None => {
                     let uri = request.uri().to_string();
                     return Err(TransportError::Unsendable { uri });
@@ -81,10 +73,13 @@ impl Transport for ReqwestTransport {
     }
 }
 
-impl ReqwestTransport {
+impl HostTransport {
     async fn exchange(&self, request: http::Request<Bytes>, to: &str) -> Result<http::Response<Bytes>, TransportError> {
+        if request.uri().scheme() == Some(&http::uri::Scheme::HTTP) {
+            return plain::exchange(request, to, LONGEST_ANSWER).await;
+        }
         let failed = |error| translate(error, to);
-        let client = self.client_for(&request).map_err(failed)?;
+        let client = self.outward().map_err(failed)?;
         let request = ::reqwest::Request::try_from(request).map_err(failed)?;
         let mut response = client.execute(request).await.map_err(failed)?;
         let mut answer = http::Response::new(Bytes::new());
