@@ -18,7 +18,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use bytes::Bytes;
 use http::Request;
 use pitcrew::config::{self, Aws};
-use pitcrew::doors::{Credentials, ReqwestTransport, TokioClock};
+use pitcrew::doors::{Credentials, HostTransport, TokioClock};
 use pitcrew::effect::tags::Owner;
 use pitcrew::effect::{Balancer, Elastigroup, Tags, aws, elastigroup};
 use pitcrew::intake::imds::{Endpoint, Imds};
@@ -203,7 +203,7 @@ fn elastigroup() -> (Elastigroup, NamedTempFile) {
         Duration::from_secs(1),
     );
     let doors = elastigroup::Doors {
-        transport: Arc::new(ReqwestTransport::new().unwrap()),
+        transport: Arc::new(HostTransport::default()),
         credentials: Credentials::default(),
         tags: Arc::new(Tags::new(sdk.clone(), doors, "i-1".into(), &owner)),
         sdk,

@@ -286,14 +286,13 @@ impl Story {
     /// From its beginning; of one that began before this run, the history tells when the instance was out of traffic.
     fn taken_up(open: &DeploymentView, history: &History) -> Self {
         let mut story = Self { phases: Vec::new(), phase: Phase::Draining, since: open.opened, why: None };
-        if open.owner != Owner::CodeDeploy && open.last_event != E::ApplicationStop {
-            let out = history.records().into_iter().find(|record| match &record.what {
-                What::HookAnswered { event: E::ApplicationStop | E::BeforeInstall, deployment, verdict, .. } => {
-                    *deployment == open.id && *verdict == Verdict::Done
-                }
-                _ => false,
-            });
-            out.into_iter().for_each(|record| story.reach(Phase::Installing, record.at));
+        let is_out = |what: &What| {
+            matches!(what, What::HookAnswered { event: E::ApplicationStop | E::BeforeInstall, deployment, verdict, .. }
+                if *deployment == open.id && *verdict == Verdict::Done)
+        };
+        let out = history.records().into_iter().find(|record| is_out(&record.what));
+        if let (Some(out), Owner::Pitcrew | Owner::Elastigroup) = (out, open.owner) {
+            story.reach(Phase::Installing, out.at);
         }
         story
     }

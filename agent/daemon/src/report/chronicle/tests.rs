@@ -180,3 +180,24 @@ fn a_notice_is_counted_with_what_it_left() {
     let left = stage.chronicle.records().into_iter().any(|record| matches!(record.what, What::Left { .. }));
     assert!(left, "{:#?}", stage.chronicle.records());
 }
+
+#[test]
+fn a_deployment_that_outlives_its_agent_keeps_its_phases() {
+    let mut stage = Stage::new();
+    stage.hook(1, E::BeforeInstall, 900);
+    stage.pass(20);
+    // The agent is killed, and knows only what was written down.
+    let history = History::in_memory(100);
+    stage.chronicle.records().into_iter().for_each(|record| history.add(record));
+    stage.chronicle = Chronicle::new(stage.metrics.clone(), history);
+    stage.hook(2, E::ValidateService, 900);
+    stage.probe(true);
+    stage.pass(1);
+    stage.probe(true);
+    stage.pass(5);
+    let (how, phases, _) = stage.ended();
+    assert_eq!(how, Ending::Succeeded);
+    let names: Vec<_> = phases.iter().map(|stretch| stretch.phase).collect();
+    assert_eq!(names, [Phase::Draining, Phase::Installing, Phase::Returning]);
+    assert!((7_000..10_000).contains(&phases[0].ms) && phases[1].ms >= 10_000, "{phases:?}");
+}
