@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use pitcrew::doors::{ReqwestTransport, SystemClock};
+use pitcrew::doors::{HostTransport, SystemClock};
 use pitcrew::effect::tags::Owner;
 use pitcrew::effect::{Deployments, Tags, aws};
 use pitcrew::ensure;
@@ -54,7 +54,7 @@ async fn a_command_of_systems_manager_is_sent_and_its_end_is_read() {
 }
 
 fn tags(config: SdkConfig, instance: &str) -> Tags {
-    let doors = aws::Doors { transport: Arc::new(ReqwestTransport::new().unwrap()), clock: Arc::new(SystemClock) };
+    let doors = aws::Doors { transport: Arc::new(HostTransport::default()), clock: Arc::new(SystemClock) };
     let owner = Owner { partition: "aws", account: "123456789012", domain: "amazonaws.com" };
     Tags::new(config, doors, instance.into(), &owner)
 }
@@ -88,7 +88,7 @@ async fn a_policy_of_the_shipped_form_is_taken_by_iam() {
         assert!(answer.contains(&format!("policy/{name}")), "{answer}");
     }
     let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
-    let doors = aws::Doors { transport: Arc::new(ReqwestTransport::new().unwrap()), clock: Arc::new(SystemClock) };
+    let doors = aws::Doors { transport: Arc::new(HostTransport::default()), clock: Arc::new(SystemClock) };
     let credentials = SharedCredentialsProvider::new(credentials);
     let config = aws::fixed(REGION, &moto.url, std::time::Duration::from_secs(60), credentials, &doors);
     let failure = Deployments::new(config, "i-1".into()).latest(&shop("prod"), 1).await.unwrap_err();

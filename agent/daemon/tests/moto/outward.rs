@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitcrew::config::CloudWatch as Settings;
-use pitcrew::doors::{ReqwestTransport, SystemClock};
+use pitcrew::doors::{HostTransport, SystemClock};
 use pitcrew::effect::replace::Replace;
 use pitcrew::effect::{CloudWatch, aws};
 use pitcrew_core::Core;
@@ -20,7 +20,7 @@ async fn cloudwatch_takes_the_numbers_of_an_instance() {
     let moto = Moto::start().await;
     let now = Now { at: Instant(1_000), wall: WallTime(1_795_392_000_000) };
     let mut core = Core::new(pitcrew_core::settings::Settings::default(), Default::default(), now);
-    let doors = aws::Doors { transport: Arc::new(ReqwestTransport::new().unwrap()), clock: Arc::new(SystemClock) };
+    let doors = aws::Doors { transport: Arc::new(HostTransport::default()), clock: Arc::new(SystemClock) };
     let settings = Settings { namespace: "Pitcrew".to_owned(), period: Duration::from_secs(60) };
     let cloudwatch = CloudWatch::new(settings, moto.config(), doors, "i-0abc".into(), "amazonaws.com");
     cloudwatch.tell(&core.view(now)).await.unwrap();
