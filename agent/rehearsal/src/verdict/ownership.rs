@@ -49,15 +49,15 @@ fn is_leaving(evidence: &Evidence<'_>, number: u8, at: Duration) -> bool {
 }
 
 fn shuts_down(timeline: &[Entry], number: u8, at: Duration) -> bool {
-    let own = timeline.iter().filter(|entry| entry.instance == Some(number) && entry.at <= at);
-    let latest = own.filter(|entry| matches!(entry.what, Happening::Rebooting | Happening::Booted)).last();
+    let mut own = timeline.iter().filter(|entry| entry.instance == Some(number) && entry.at <= at);
+    let latest = own.rfind(|entry| matches!(entry.what, Happening::Rebooting | Happening::Booted));
     latest.is_some_and(|entry| matches!(entry.what, Happening::Rebooting))
 }
 
 /// Whether the latest move of the caller's targets was that it took them out itself.
 fn took_out_itself(calls: &[Call], caller: Caller) -> bool {
-    let moves = calls.iter().filter(|call| !call.effects.is_empty());
-    let latest = moves.filter(|call| call.caller == caller || call.caller == Caller::CodeDeploy).last();
+    let mut moves = calls.iter().filter(|call| !call.effects.is_empty());
+    let latest = moves.rfind(|call| call.caller == caller || call.caller == Caller::CodeDeploy);
     latest.is_some_and(|call| call.caller == caller && call.action == "DeregisterTargets")
 }
 
