@@ -7,7 +7,7 @@ use std::time::Duration;
 use pitcrew::config::CloudWatch as Settings;
 use pitcrew::doors::{HostTransport, SystemClock};
 use pitcrew::effect::replace::Replace;
-use pitcrew::effect::{CloudWatch, aws};
+use pitcrew::effect::{AutoScaling, CloudWatch, aws};
 use pitcrew_core::Core;
 use pitcrew_core::time::{Instant, Now, WallTime};
 use pitcrew_rehearsal::world::identity::REGION;
@@ -52,6 +52,7 @@ async fn an_auto_scaling_group_is_told_that_its_instance_is_unhealthy() {
         each(&text, "InstanceId").into_iter().zip(each(&text, "HealthStatus")).collect()
     };
     assert_eq!(health().await[&me].to_uppercase(), "HEALTHY");
-    Replace::new(moto.config(), me.as_str().into()).ask().await.unwrap();
+    let group = AutoScaling::new(moto.config(), moto.doors(), me.as_str().into(), "amazonaws.com");
+    Replace::new(group).ask().await.unwrap();
     assert_eq!(health().await[&me].to_uppercase(), "UNHEALTHY");
 }
