@@ -31,8 +31,10 @@ const UNTOUCHED: [(&str, &str); 3] = [
     ("pitcrew_host_agent_working", "no agent of AWS is installed on a machine of tests"),
 ];
 
-/// What the page must say, once the status is so.
-fn sights() -> Vec<(&'static str, fn(&Value) -> bool, Vec<&'static str>)> {
+/// A name, which status it is, and what the page must say then.
+type Sight = (&'static str, fn(&Value) -> bool, Vec<&'static str>);
+
+fn sights() -> Vec<Sight> {
     vec![
         (
             "serving",
