@@ -205,7 +205,7 @@ impl Machine {
     pub fn story(&self) -> String {
         let console = fs::read_to_string(self.folder.path().join("console")).unwrap_or_default();
         let mut story = format!("--- console\n{console}");
-        for command in ["systemctl --no-pager --failed", "journalctl --no-pager -n 80", "pitcrew status"] {
+        for command in ["systemctl --no-pager --failed", "journalctl --no-pager -n 80"] {
             let said = match self.leader() {
                 Some(_) => self.said(&command.split(' ').collect::<Vec<_>>()),
                 None => "not running".to_owned(),
