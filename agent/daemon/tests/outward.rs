@@ -10,12 +10,18 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use pitcrew::config::CloudWatch as Settings;
+use pitcrew::config::{CloudWatch as Settings, VersionFrom};
 use pitcrew::doors::TokioClock;
-use pitcrew::effect::{AutoScaling, CloudWatch, GroupHealth, aws};
+use pitcrew::effect::tags::Owner;
+use pitcrew::effect::{AutoScaling, CloudWatch, GroupHealth, Tags, aws};
 use pitcrew::intake::host_agents::{CodeDeploySeen, Seen};
 use pitcrew::report::inventory::Inventory;
+use pitcrew::report::labels::Labels;
 use pitcrew_core::Core;
+use pitcrew_core::ids::DeploymentGroup;
+use pitcrew_core::lifecycle::LifecycleEvent;
+use pitcrew_core::memory::{Ended, Ending};
+use pitcrew_core::revision::Revision;
 use pitcrew_core::settings::Thresholds;
 use pitcrew_core::time::{Instant, Now, WallTime};
 use pitcrew_core::view::View;
@@ -56,9 +62,27 @@ impl Instance {
         self.view.send_replace(Some(Arc::new(self.core.view(START))));
     }
 
+    fn shows(&mut self, change: impl FnOnce(&mut View)) {
+        let mut view = self.core.view(START);
+        change(&mut view);
+        self.view.send_replace(Some(Arc::new(view)));
+    }
+
     fn probe(&mut self, well: bool) {
         let answer = if well { Ok(()) } else { Err("status 500".to_owned()) };
         self.hears(Event::ProbeAnswered { probe: "app".into(), answer });
+    }
+}
+
+fn succeeded(deployment: &str, revision: &Revision) -> Ended {
+    Ended {
+        deployment: deployment.into(),
+        group: DeploymentGroup { application: "shop".to_owned(), name: "web".to_owned() },
+        how: Ending::Succeeded,
+        last_event: LifecycleEvent::ValidateService,
+        opened: START.wall,
+        at: START.wall,
+        revision: revision.clone(),
     }
 }
 
@@ -191,4 +215,49 @@ async fn the_inventory_is_told_on_change_and_daily() {
     sleep(2 * HOUR).await;
     assert_eq!(transport.seen().len(), 3, "daily");
     telling.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_instance_is_tagged_with_what_was_deployed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("VERSION");
+    std::fs::write(&file, "8.0\nbuilt by hand\n").unwrap();
+    let s3 = Revision { etag: Some("\"9b2c\"".into()), version: Some("3sL4k".into()), ..Revision::default() };
+    let unversioned = Revision { version: None, ..s3.clone() };
+    let commit = Revision { commit: Some("0d1f2c3".into()), ..Revision::default() };
+    let article = [("version".to_owned(), "8.0".to_owned())];
+    let named = |version: &'static str| vec![("pitcrew:deployment", "d-1"), ("pitcrew:version", version)];
+    for (revision, version, also, expected) in [
+        (&s3, VersionFrom::Revision, &article[..0], named("3sL4k")),
+        (&unversioned, VersionFrom::Revision, &article[..0], named("9b2c")),
+        (&commit, VersionFrom::Revision, &article[..0], named("0d1f2c3")),
+        (&s3, VersionFrom::File(file.clone()), &article[..0], named("8.0")),
+        (&s3, VersionFrom::File(directory.path().join("absent")), &article[..0], vec![]),
+        (&s3, VersionFrom::Nothing, &article[..], vec![("version", "8.0")]),
+    ] {
+        let transport = Scripted::new(|_| async { answer(200, "<CreateTagsResponse/>") });
+        let (config, doors) = sdk(&transport);
+        let mut instance = Instance::new();
+        let owner = Owner { partition: "aws", account: "123456789012", domain: "amazonaws.com" };
+        let tags = Arc::new(Tags::new(config, doors, "i-0abc".into(), &owner));
+        let labels = Labels { tags, version, also: also.iter().cloned().collect() };
+        let labelling = tokio::spawn(labels.run(instance.view.subscribe()));
+        instance.shows(|view| view.ended.push(succeeded("d-1", revision)));
+        sleep(Duration::from_secs(60)).await;
+        instance.shows(|view| view.ended.push(succeeded("d-1", revision)));
+        sleep(Duration::from_secs(60)).await;
+        labelling.abort();
+        let seen = transport.seen();
+        assert_eq!(seen.len(), usize::from(!expected.is_empty()), "once a deployment: {expected:?}");
+        for call in &seen {
+            let said = fields(&call.body);
+            let tag = |n: usize| {
+                Some((said.get(&format!("Tag.{n}.Key"))?.as_str(), said[&format!("Tag.{n}.Value")].as_str()))
+            };
+            let mut tags: Vec<_> = (1..).map_while(tag).collect();
+            tags.sort_unstable();
+            assert_eq!(tags, expected);
+            assert_eq!(said["ResourceId.1"], "i-0abc");
+        }
+    }
 }

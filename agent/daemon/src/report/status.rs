@@ -5,6 +5,7 @@ use std::time::Duration;
 use pitcrew_core::elastigroup::ElastigroupView;
 use pitcrew_core::memory::{Ended, Ending};
 use pitcrew_core::notice::Notice;
+use pitcrew_core::revision::Revision;
 use pitcrew_core::time::{Spoken, WallTime};
 use pitcrew_core::view::{DeploymentView, HoldView, ProbeView, TargetView, View};
 use pitcrew_core::wire::{HostAgent, Owner};
@@ -106,7 +107,12 @@ fn deployment(view: &DeploymentView, ages: Ages) -> Vec<String> {
         view.group.to_string(),
         format!("{}{silent}", view.last_event),
         format!("{traffic}, since {}", clock(view.opened)),
+        revision(&view.revision),
     ]
+}
+
+fn revision(revision: &Revision) -> String {
+    revision.name().map(|name| format!("revision {name}")).unwrap_or_default()
 }
 
 fn ended(ended: &Ended) -> Vec<String> {
@@ -124,6 +130,7 @@ fn ended(ended: &Ended) -> Vec<String> {
         ended.group.to_string(),
         how.to_owned(),
         format!("at {}, after {}", clock(ended.at), ended.last_event),
+        revision(&ended.revision),
     ]
 }
 

@@ -11,6 +11,7 @@ mod appspec;
 mod config;
 mod crashes;
 mod crowds;
+mod ensure;
 mod hook;
 mod leave;
 mod lint;
@@ -68,6 +69,8 @@ fn every_command_teaches_by_an_example() {
         &["lint"],
         &["appspec", "check"],
         &["appspec", "init"],
+        &["ensure"],
+        &["doctor"],
     ] {
         let (status, stdout, _) = outcome(&mut pitcrew(&[command, &["--help"]].concat()));
         assert_eq!(status, 0, "{command:?}");

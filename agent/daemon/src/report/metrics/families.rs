@@ -80,6 +80,8 @@ use Kind::{Counter, Gauge, Histogram, Info};
 families! {
     BUILD = "pitcrew_build_info" Info, ["version" = "of the agent"],
         "Which agent this is.";
+    REVISION = "pitcrew_revision_info" Info, ["revision" = "its commit, else the version or the ETag of its object in S3", "deployment" = "its id"],
+        "What runs here: the revision of the last deployment that ended well; absent until there was one.";
     STATE = "pitcrew_state" Gauge, ["state" = "starting, serving, returning, deploying, held, unhealthy, leaving"],
         "1 for the state that the instance is in, 0 for the others.";
     READY = "pitcrew_ready" Gauge, [],

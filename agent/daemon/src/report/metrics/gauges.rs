@@ -7,6 +7,7 @@ use pitcrew_core::wire::TargetState;
 
 use super::Counts;
 use super::families as of;
+use crate::report::labels::latest_success;
 
 /// Every state, so that a scraper sees which it is not.
 const STATES: [State; 7] = [
@@ -28,6 +29,9 @@ pub(super) fn set(counts: &mut Counts, view: Option<&View>) {
     }
     counts.set(&of::READY, &[], is(view.is_some_and(|view| view.readiness.ready)));
     let Some(view) = view else { return };
+    if let Some(ended) = latest_success(view) {
+        counts.set(&of::REVISION, &[ended.revision.name().unwrap_or_default(), ended.deployment.as_str()], 1.0);
+    }
     counts.set(&of::HEALTHY, &[], is(view.healthy));
     counts.set(&of::SETTLED, &[], is(view.settled));
     counts.set(&of::BLIND, &[], is(view.blind_since.is_some()));

@@ -99,7 +99,7 @@ fn a_deployment_shows_what_it_waits_for() {
         last_event: LifecycleEvent::BeforeInstall,
         opened: NOON,
         silent_ms: 12_000,
-        revision: Revision::default(),
+        revision: Revision { commit: Some("0d1f2c3".into()), ..Revision::default() },
     }];
     view.ended = vec![Ended {
         deployment: "d-OLD".into(),
@@ -108,7 +108,7 @@ fn a_deployment_shows_what_it_waits_for() {
         last_event: LifecycleEvent::ApplicationStart,
         opened: NOON,
         at: NOON,
-        revision: Revision::default(),
+        revision: Revision { etag: Some("\"9b2c\"".into()), ..Revision::default() },
     }];
     view.probes[0].passing = Some(false);
     view.probes[0].reason = Some("connection refused".into());
@@ -124,10 +124,10 @@ fn a_deployment_shows_what_it_waits_for() {
           internal-api  i-0abc:9090  healthy
 
         deployments
-          d-ABC  shop/web  BeforeInstall 12 s ago  holds traffic, since 2026-11-23 12:00:00 UTC
+          d-ABC  shop/web  BeforeInstall 12 s ago  holds traffic, since 2026-11-23 12:00:00 UTC  revision 0d1f2c3
 
         ended
-          d-OLD  shop/web  a hook failed  at 2026-11-23 12:00:00 UTC, after ApplicationStart
+          d-OLD  shop/web  a hook failed  at 2026-11-23 12:00:00 UTC, after ApplicationStart  revision 9b2c
 
         health
           app  failing  1.2 s ago  connection refused
