@@ -219,7 +219,7 @@ impl World {
             }
             let state = lock(&self.state);
             let new = &state.calls[seen..];
-            let ours = super::Caller::Instance(seat.number);
+            let ours = super::calls::Caller::Instance(seat.number);
             if new.iter().any(|call| call.service != "imds" && call.caller == ours && call.action == action) {
                 return;
             }
