@@ -1,6 +1,7 @@
 //! `--chaos SECONDS`: worlds in which anything may happen, one after the other, for as long as asked; and of one that
 //! failed, the shortest timeline that still fails.
 
+use std::iter::Sum;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 
 use super::many::broken;
 use super::simulated::play;
-use super::{InProcess, RehearseArgs, interruption};
+use super::{InProcess, RehearseArgs, interruption, runtime};
 use crate::crew::ProcessCrew;
 use crate::rehearsal::chaos::{Plan, What, shrink};
 use crate::rehearsal::{self, Options, Stage};
@@ -26,19 +27,28 @@ const LONGEST: Duration = Duration::from_secs(180);
 /// A plan that fails is played again at most so often to make it shorter.
 const PLAYS: usize = 300;
 
-/// What became of one world.
-#[derive(Debug, Serialize)]
-struct Episode {
-    seed: u64,
-    passed: bool,
+/// What happened in one world, or in all of them, one upon the other.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Tally {
+    /// In the worlds.
+    seconds: u64,
     requests: u64,
     lost: u64,
+    /// Instances that were not where they belong in the end, or broke an invariant.
     stranded: usize,
     deployments: usize,
     notices: usize,
     kills: usize,
     troubles: usize,
-    seconds: u64,
+}
+
+/// What became of one world.
+#[derive(Debug, Serialize)]
+struct Episode {
+    seed: u64,
+    passed: bool,
+    #[serde(flatten)]
+    tally: Tally,
     broken: Vec<String>,
     /// Of this process, after it.
     rss_kib: u64,
@@ -54,16 +64,8 @@ struct Figures {
     simulated: bool,
     first_seed: u64,
     worlds: usize,
-    /// In the worlds, one upon the other.
-    seconds: u64,
-    requests: u64,
-    lost: u64,
-    /// Instances that were not where they belong in the end, or broke an invariant.
-    stranded: usize,
-    deployments: usize,
-    notices: usize,
-    kills: usize,
-    troubles: usize,
+    #[serde(flatten)]
+    tally: Tally,
     /// Of this process: after the first tenth of the worlds, and after the last.
     rss_kib: (u64, u64),
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,12 +142,7 @@ fn simulated(
 }
 
 fn real(args: &RehearseArgs, base: &Options, first: u64, deadline: Instant) -> anyhow::Result<Vec<Episode>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let mut episodes = Vec::new();
         for place in 0_u64.. {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -230,14 +227,16 @@ impl Episode {
         Self {
             seed: report.seed,
             passed: report.passed,
-            requests: report.load.sent,
-            lost: report.load.lost,
-            stranded: broken.len(),
-            deployments: report.deployments.len(),
-            notices: report.notices.len(),
-            kills: count(|what| matches!(what, What::Kill { .. })),
-            troubles: count(|what| matches!(what, What::Fault { .. } | What::Metadata { .. })),
-            seconds: report.timeline.last().map_or(0, |entry| entry.at.as_secs()),
+            tally: Tally {
+                seconds: report.timeline.last().map_or(0, |entry| entry.at.as_secs()),
+                requests: report.load.sent,
+                lost: report.load.lost,
+                stranded: broken.len(),
+                deployments: report.deployments.len(),
+                notices: report.notices.len(),
+                kills: count(|what| matches!(what, What::Kill { .. })),
+                troubles: count(|what| matches!(what, What::Fault { .. } | What::Metadata { .. })),
+            },
             broken,
             rss_kib: resident_kib(std::process::id()).unwrap_or_default(),
             agent_rss_kib,
@@ -245,8 +244,8 @@ impl Episode {
     }
 
     fn line(&self) -> String {
-        let Self { seed, deployments, notices, kills, troubles, requests, lost, seconds, .. } = self;
-        let how = if self.passed { "ok    " } else { "FAILED" };
+        let Tally { deployments, notices, kills, troubles, requests, lost, seconds, .. } = self.tally;
+        let (seed, how) = (self.seed, if self.passed { "ok    " } else { "FAILED" });
         format!(
             "seed {seed:<6} {how} {seconds:>4} s  {deployments:>2} deployments  {notices} notices  {kills} kills  \
              {troubles} troubles  {requests:>6} requests  {lost} lost"
@@ -256,21 +255,13 @@ impl Episode {
 
 impl Figures {
     fn of(simulated: bool, first_seed: u64, episodes: Vec<Episode>) -> Self {
-        let sum = |of: fn(&Episode) -> usize| episodes.iter().map(of).sum();
         let after = |place: usize| episodes.get(place).map_or(0, |episode| episode.rss_kib);
         Self {
             passed: episodes.iter().all(|episode| episode.passed),
             simulated,
             first_seed,
             worlds: episodes.len(),
-            seconds: episodes.iter().map(|episode| episode.seconds).sum(),
-            requests: episodes.iter().map(|episode| episode.requests).sum(),
-            lost: episodes.iter().map(|episode| episode.lost).sum(),
-            stranded: sum(|episode| episode.stranded),
-            deployments: sum(|episode| episode.deployments),
-            notices: sum(|episode| episode.notices),
-            kills: sum(|episode| episode.kills),
-            troubles: sum(|episode| episode.troubles),
+            tally: episodes.iter().map(|episode| episode.tally).sum(),
             rss_kib: (after(episodes.len() / 10), after(episodes.len().saturating_sub(1))),
             agent_rss_kib: episodes.iter().filter_map(|episode| episode.agent_rss_kib).max(),
             failures: episodes.into_iter().filter(|episode| !episode.passed).collect(),
@@ -278,10 +269,26 @@ impl Figures {
     }
 }
 
+impl Sum for Tally {
+    fn sum<Tallies: Iterator<Item = Self>>(tallies: Tallies) -> Self {
+        tallies.fold(Self::default(), |all, one| Self {
+            seconds: all.seconds + one.seconds,
+            requests: all.requests + one.requests,
+            lost: all.lost + one.lost,
+            stranded: all.stranded + one.stranded,
+            deployments: all.deployments + one.deployments,
+            notices: all.notices + one.notices,
+            kills: all.kills + one.kills,
+            troubles: all.troubles + one.troubles,
+        })
+    }
+}
+
 fn print(figures: &Figures) {
-    let Figures { worlds, seconds, requests, lost, stranded, deployments, notices, kills, troubles, .. } = figures;
+    let Tally { seconds, requests, lost, stranded, deployments, notices, kills, troubles } = figures.tally;
+    let worlds = figures.worlds;
     for failure in &figures.failures {
-        println!("seed {}: lost {} of {}", failure.seed, failure.lost, failure.requests);
+        println!("seed {}: lost {} of {}", failure.seed, failure.tally.lost, failure.tally.requests);
         for broken in &failure.broken {
             println!("  {broken}");
         }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::crew::{Crew, ProcessCrew};
 use crate::picture;
@@ -78,14 +79,14 @@ fn draw(args: &RehearseArgs, report: &Report) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Where the world of a real rehearsal runs; agents and applications are processes of their own.
+fn runtime() -> anyhow::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().context("starting the runtime")
+}
+
 fn real(args: &RehearseArgs) -> anyhow::Result<bool> {
     let options = args.options(args.seed.unwrap_or(1))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let screen = Arc::new(text::Screen::new(args.json || args.hold, io::stdout().is_terminal()));
         let shown = Arc::clone(&screen);
         let timeline = Timeline::shown_by(Arc::new(move |entry| shown.entry(entry)));
