@@ -16,17 +16,42 @@ pub(super) struct Browser {
     transport: HostTransport,
 }
 
+/// Beside tests that hold thousands of connections a driver may end before it listens; another one is started then.
+const TRIES: usize = 10;
+
+/// Starts a driver and gives its port; the error is what it said before it ended.
+fn start() -> Result<(Child, String), String> {
+    let mut driver =
+        Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut said = String::new();
+    for line in lines.by_ref() {
+        if let Some((_, port)) = line.split_once("successfully on port ") {
+            let port = port.trim_end_matches('.').to_owned();
+            std::thread::spawn(move || lines.for_each(drop));
+            return Ok((driver, port));
+        }
+        said = format!("{said}{line}\n");
+    }
+    Err(format!("{said}chromedriver ended: {}", driver.wait().unwrap()))
+}
+
+/// Starts drivers until one listens.
+async fn listening() -> (Child, String) {
+    for _ in 1..TRIES {
+        match start() {
+            Ok(driver) => return driver,
+            Err(said) => eprintln!("{said}; starting another"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    start().unwrap()
+}
+
 impl Browser {
     /// Opens one whose window has this size; `scripts`: whether pages may run any.
     pub(super) async fn open((width, height): (u32, u32), scripts: bool) -> Self {
-        let mut driver =
-            Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = lines.find_map(|line| {
-            let line = line.ok()?;
-            line.split_once("successfully on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())
-        });
-        std::thread::spawn(move || lines.for_each(drop));
+        let (driver, port) = listening().await;
         let profile = format!(
             "--user-data-dir={}",
             std::env::temp_dir().join(format!("pitcrew-chromium-{}-{width}-{scripts}", driver.id())).display()
@@ -49,11 +74,8 @@ impl Browser {
         let scripts = if scripts { 1 } else { 2 };
         let preferences = json!({ "profile.managed_default_content_settings.javascript": scripts });
         let options = json!({ "args": arguments, "prefs": preferences });
-        let mut browser = Self {
-            driver,
-            base: format!("http://127.0.0.1:{}/session", port.expect("chromedriver says its port")),
-            transport: HostTransport::default(),
-        };
+        let mut browser =
+            Self { driver, base: format!("http://127.0.0.1:{port}/session"), transport: HostTransport::default() };
         let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": options } } });
         let session = browser.call("POST", "", &wanted).await;
         browser.base = format!("{}/{}", browser.base, session["sessionId"].as_str().unwrap());
