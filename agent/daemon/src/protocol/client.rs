@@ -164,7 +164,7 @@ struct Promise {
     patience: Duration,
 }
 
-/// How the call ends at the latest `by`, with or without an agent.
+/// How the call ends `by` then, where no agent says otherwise.
 struct Settled {
     answer: Answer,
     by: Instant,
@@ -242,11 +242,12 @@ impl<X: Future<Output = ()>> Attempt<'_, X> {
         }
     }
 
-    /// Until when this connection is worth waiting for.
+    /// Until when this connection is worth waiting for. An agent that is there says itself when the call ends: a notice
+    /// that is withdrawn may put that off.
     fn give_up(&self) -> Instant {
         match (&self.settled, self.promise) {
+            (_, Some(promise)) if self.accepted => promise.by + GRACE,
             (Some(settled), _) => settled.by,
-            (None, Some(promise)) if self.accepted => promise.by + GRACE,
             (None, Some(_) | None) => self.agent_by,
         }
     }

@@ -150,7 +150,7 @@ pub enum Reply {
 pub struct Promised {
     /// What its end will say, whatever becomes of the agent.
     pub answer: Answer,
-    /// It ends within so many milliseconds.
+    /// It ends within so many milliseconds, unless the notice behind it is withdrawn.
     pub within_ms: u64,
 }
 

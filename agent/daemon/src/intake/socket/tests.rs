@@ -357,6 +357,19 @@ async fn what_an_agent_promised_ends_with_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_that_is_there_may_answer_later_than_it_promised() {
+    let mut stage = stage();
+    let (task, _) = client(&stage.dialer, ROOT, before_install(), pending());
+    let (_, _, replies) = stage.arrival().await;
+    let start = Instant::now();
+    replies.promise(done("leaving"), Duration::from_secs(30));
+    sleep(Duration::from_secs(40)).await;
+    replies.answer(done("out of traffic: the notice was withdrawn"));
+    assert_eq!(task.await.unwrap().unwrap(), client::End::Answer(done("out of traffic: the notice was withdrawn")));
+    assert_eq!(start.elapsed(), Duration::from_secs(40));
+}
+
+#[tokio::test(start_paused = true)]
 async fn agents_that_die_of_a_call_are_not_called_for_ever() {
     let mut stage = stage();
     let request = before_install().with_patience(Duration::from_secs(60));
