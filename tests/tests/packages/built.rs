@@ -1,7 +1,8 @@
 //! The packages under test, and what they need of the machine.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use pitcrew_tests::command::run;
@@ -24,28 +25,34 @@ pub(crate) fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The built package whose name ends so. Without it the test is passed over, which is said; it fails where packages
-/// have been built, which `PITCREW_PACKAGES` says.
-pub(crate) fn package(test: &str, ending: &str) -> Option<PathBuf> {
+/// The built package whose name ends so.
+pub(crate) fn package(ending: &str) -> PathBuf {
     let folder = target().join("packages");
-    let name = |version: &str| match ending.ends_with(".deb") {
+    let version = env!("CARGO_PKG_VERSION");
+    let path = folder.join(match ending.ends_with(".deb") {
         true => format!("pitcrew_{version}-1_{ending}"),
         false => format!("pitcrew-{version}-1.{ending}"),
-    };
-    let path = folder.join(name(env!("CARGO_PKG_VERSION")));
-    if !path.exists() {
-        let sentence = format!("{test} needs `{}` (packaging/build)", path.display());
-        assert!(std::env::var_os("PITCREW_PACKAGES").is_none(), "{sentence}");
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {sentence}");
-        return None;
-    }
-    Some(path)
+    });
+    assert!(path.exists(), "{} is not there: packaging/build makes it", path.display());
+    path
 }
 
-/// The agent in a Debian package, unpacked into `folder`.
+/// The agent in a Debian package, unpacked into `folder`. What is configured there is what this tree ships: a package
+/// that is older would be judged by what it has never heard of.
 pub(crate) fn unpacked(package: &Path, folder: &Path) -> PathBuf {
     run("dpkg-deb", &["-x", package.to_str().unwrap(), folder.to_str().unwrap()]);
+    assert!(
+        fragments(&folder.join("usr/lib/pitcrew/config.d")) == fragments(&source().join("packaging/config.d")),
+        "{} is older than the tree, whose packaging/config.d has changed since: packaging/build makes a new one",
+        package.display()
+    );
     folder.join("usr/bin/pitcrew")
+}
+
+/// The files of a folder with what stands in them.
+fn fragments(folder: &Path) -> BTreeMap<OsString, Vec<u8>> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    files.map(|file| (file.file_name(), fs::read(file.path()).unwrap())).collect()
 }
 
 /// The same agent in a package of the next version.

@@ -10,14 +10,16 @@ use super::instance::{IN, Instance, OUT, SOON};
 
 const UNITS: [&str; 4] = ["pitcrew.service", "pitcrew-drain.path", "pitcrew-restart.path", "pitcrew-shutdown.service"];
 const CONFIGURATION: &str = "etc/pitcrew/config.d/50-test.toml";
+const IMPATIENT: &str = "etc/pitcrew/config.d/60-impatient.toml";
 const LEDGER: &str = "var/lib/pitcrew/ledger.json";
 const INSTALL: [&str; 3] = ["dpkg", "--install", "/root/pitcrew.deb"];
 const UPGRADE: [&str; 3] = ["dpkg", "--install", "/root/newer.deb"];
 
 #[test]
+#[ignore = "needs the packages: packaging/build"]
 fn package_lives_through_everything_and_leaves_nothing() {
     let test = "the life of the Debian package";
-    let Some(package) = built::package(test, "amd64.deb") else { return };
+    let package = built::package("amd64.deb");
     if !needs::met(test, &[CONTAINER]) {
         return;
     }
@@ -31,10 +33,13 @@ fn package_lives_through_everything_and_leaves_nothing() {
     instance.machine.boot();
 
     fresh_and_unconfigured_it_is_healthy_and_does_no_harm(&instance);
+    systemd_finds_nothing_wrong_with_what_is_installed(&instance);
     reload_configures_it(&instance);
     first_deployment_leaves_and_returns(&instance);
     journal_has_the_fields_of_its_events(&instance);
     upgrade_during_a_deployment_keeps_the_lease_and_moves_nothing(&instance);
+    deployment_that_goes_on_keeps_traffic_out_however_often_is_asked(&instance);
+    deployment_that_codedeploy_does_not_know_is_given_up(&instance);
     refused_configuration_changes_nothing(&instance);
     refused_upgrade_changes_nothing(&instance);
     older_version_that_cannot_read_the_ledger_is_refused(&instance);
@@ -63,6 +68,18 @@ fn fresh_and_unconfigured_it_is_healthy_and_does_no_harm(instance: &Instance) {
     }
     assert_eq!(instance.status()["healthy"], true);
     assert_eq!(instance.moves(), [""; 0]);
+}
+
+/// Its programs and manual pages are there now, and so are its user and its directories.
+fn systemd_finds_nothing_wrong_with_what_is_installed(instance: &Instance) {
+    let machine = &instance.machine;
+    for unit in
+        UNITS.into_iter().chain(["pitcrew-drain.service", "pitcrew-restart.service", "pitcrew-bootstrap.service"])
+    {
+        let said = machine.run(&["systemd-analyze", "verify", unit]);
+        assert!(!said.contains("pitcrew"), "{unit}: {said}");
+    }
+    machine.run(&["systemd-analyze", "security", "--threshold=15", "pitcrew.service"]);
 }
 
 fn reload_configures_it(instance: &Instance) {
@@ -113,6 +130,38 @@ fn upgrade_during_a_deployment_keeps_the_lease_and_moves_nothing(instance: &Inst
     for unit in UNITS {
         assert!(machine.is_active(unit), "{unit}");
     }
+}
+
+/// Through another start of the agent, too.
+fn deployment_that_goes_on_keeps_traffic_out_however_often_is_asked(instance: &Instance) {
+    let machine = &instance.machine;
+    let until_it_asks = || {
+        let before = instance.world.heard.times("GetDeployment");
+        machine.until("CodeDeploy is asked", SOON, || instance.world.heard.times("GetDeployment") > before + 1);
+    };
+    machine.write(IMPATIENT, b"[deployment]\nask_after = \"1s\"\n");
+    machine.run(&["systemctl", "reload", "pitcrew"]);
+    instance.hook("BeforeInstall", "d-THIRD0003");
+    assert_eq!(instance.moves(), [OUT]);
+    until_it_asks();
+    assert_eq!(instance.moves(), [""; 0]);
+    let before = instance.agent();
+    machine.run(&UPGRADE);
+    instance.until_another_agent_runs(&before);
+    until_it_asks();
+    assert_eq!(instance.moves(), [""; 0]);
+    instance.hook("ValidateService", "d-THIRD0003");
+    assert_eq!(instance.moves(), [IN]);
+}
+
+/// What nobody rolls out will never end by itself.
+fn deployment_that_codedeploy_does_not_know_is_given_up(instance: &Instance) {
+    instance.hook_of_nobody("BeforeInstall", "d-NOBODYS00");
+    assert_eq!(instance.moves(), [OUT]);
+    instance.until_it_is_back();
+    assert_eq!(instance.status()["deployments"], serde_json::json!([]));
+    fs::remove_file(instance.machine.path(IMPATIENT)).unwrap();
+    instance.machine.run(&["systemctl", "reload", "pitcrew"]);
 }
 
 fn refused_configuration_changes_nothing(instance: &Instance) {

@@ -45,8 +45,14 @@ impl Instance {
         moves
     }
 
-    /// Runs the hook of a lifecycle event, as CodeDeploy would; it must end well.
+    /// Runs the hook of a lifecycle event of a deployment that goes on, as CodeDeploy would; it must end well.
     pub(crate) fn hook(&self, event: &str, deployment: &str) {
+        self.world.codedeploy.says(deployment, "InProgress");
+        self.hook_of_nobody(event, deployment);
+    }
+
+    /// The same for a deployment that CodeDeploy knows nothing of.
+    pub(crate) fn hook_of_nobody(&self, event: &str, deployment: &str) {
         self.machine.run(&[
             "env",
             &format!("LIFECYCLE_EVENT={event}"),

@@ -1,5 +1,6 @@
 //! Stands between an instance and its world: passes bytes on, and writes down in which order things were asked.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -25,25 +26,59 @@ impl Heard {
 
     /// Whether this was heard and not taken yet.
     pub(crate) fn has(&self, what: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|line| line == what)
+        self.times(what) > 0
+    }
+
+    /// How often this was heard and not taken yet.
+    pub(crate) fn times(&self, what: &str) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|line| *line == what).count()
     }
 }
 
-/// Passes on what is said to `from`, in the network namespace at `namespace`, and writes the names of calls down.
-pub(crate) fn relay(namespace: PathBuf, from: &str, to: &str, heard: &Heard) {
-    let (to, heard): (SocketAddr, _) = (to.parse().unwrap(), heard.clone());
+/// What CodeDeploy says of the deployments whose hooks a test runs; the world, which rolls none out, knows no other.
+#[derive(Clone, Default)]
+pub(crate) struct CodeDeploy(Arc<Mutex<BTreeMap<String, &'static str>>>);
+
+impl CodeDeploy {
+    /// From now on this deployment is `InProgress`, `Succeeded`, ….
+    pub(crate) fn says(&self, deployment: &str, status: &'static str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(deployment.to_owned(), status);
+    }
+
+    /// The answer to a request for how one of them stands, here or as a whole.
+    fn answer(&self, calls: &[String], request: &str) -> Option<String> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, status) = known.iter().find(|(deployment, _)| request.contains(deployment.as_str()))?;
+        let body = match calls.first()?.as_str() {
+            "GetDeploymentTarget" => format!(r#"{{"deploymentTarget":{{"instanceTarget":{{"status":"{status}"}}}}}}"#),
+            "GetDeployment" => format!(r#"{{"deploymentInfo":{{"status":"{status}"}}}}"#),
+            _ => return None,
+        };
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1";
+        Some(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
+    }
+}
+
+/// Passes on what is said to `from`, in the network namespace at `namespace`, and writes the names of calls down. What
+/// `codedeploy` has an answer to goes no further.
+pub(crate) fn relay(namespace: PathBuf, from: &str, to: &str, heard: &Heard, codedeploy: &CodeDeploy) {
+    let (to, heard, codedeploy): (SocketAddr, _, _) = (to.parse().unwrap(), heard.clone(), codedeploy.clone());
     listen(namespace, from, move |client| {
         let Ok(server) = TcpStream::connect(to) else { return };
         let (mut asked, mut answered) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-        let heard = heard.clone();
+        let (heard, codedeploy) = (heard.clone(), codedeploy.clone());
         thread::spawn(move || {
             let (mut client, mut server) = (client, server);
             let mut buffer = [0; 65536];
             while let Ok(length @ 1..) = client.read(&mut buffer) {
-                for name in calls(&String::from_utf8_lossy(&buffer[..length])) {
-                    heard.add(&name);
-                }
-                if server.write_all(&buffer[..length]).is_err() {
+                let text = String::from_utf8_lossy(&buffer[..length]);
+                let calls = calls(&text);
+                calls.iter().for_each(|name| heard.add(name));
+                let passed_on = match codedeploy.answer(&calls, &text) {
+                    Some(answer) => client.write_all(answer.as_bytes()),
+                    None => server.write_all(&buffer[..length]),
+                };
+                if passed_on.is_err() {
                     break;
                 }
             }

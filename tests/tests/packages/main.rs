@@ -6,6 +6,7 @@
 mod built;
 mod contents;
 mod deb;
+mod files;
 mod instance;
 mod listener;
 mod rpm;

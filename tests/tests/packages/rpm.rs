@@ -12,11 +12,10 @@ const LEDGER: &str = "var/lib/pitcrew/ledger.json";
 const CONFIGURATION: &str = "etc/pitcrew/config.d/50-test.toml";
 
 #[test]
+#[ignore = "needs the packages: packaging/build"]
 fn package_is_installed_upgraded_and_removed_without_moving_traffic() {
     let test = "the life of the RPM package";
-    let (Some(package), Some(deb)) = (built::package(test, "x86_64.rpm"), built::package(test, "amd64.deb")) else {
-        return;
-    };
+    let (package, deb) = (built::package("x86_64.rpm"), built::package("amd64.deb"));
     if !needs::met(test, &[CONTAINER, needs::RPM]) {
         return;
     }

@@ -1,10 +1,11 @@
 //! The units as systemd's own tools read them; no boot is needed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::built::{CONTAINER, source};
-use pitcrew_tests::command::{output, run, text};
+use pitcrew_tests::command::{run, text};
 use pitcrew_tests::needs;
 
 /// The most that a unit may be exposed, as systemd counts it.
@@ -16,26 +17,59 @@ fn units() -> Vec<PathBuf> {
     paths.filter(|path| path.extension().is_some_and(|kind| kind == "service" || kind == "path")).collect()
 }
 
+/// The units in `folder`, as they can be verified where their programs are not installed; the paths of the copies.
+fn verifiable_copies(folder: &Path) -> Vec<String> {
+    let copy = |unit: &PathBuf| {
+        let text = fs::read_to_string(unit).unwrap();
+        let text = text.replace("/usr/bin/pitcrew", "/bin/true").replace("/usr/lib/pitcrew/", "/bin/true ");
+        let copy = folder.join(unit.file_name().unwrap());
+        fs::write(&copy, text).unwrap();
+        copy.display().to_string()
+    };
+    units().iter().map(copy).collect()
+}
+
+/// Lets systemd verify these units of `folder`, and the drop-ins beside them.
+fn verify(folder: &Path, units: &[&str]) {
+    let mut verified = Command::new("systemd-analyze");
+    verified.env("SYSTEMD_UNIT_PATH", format!("{}:", folder.display())).args(["verify", "--man=no"]).args(units);
+    let verified = verified.output().unwrap();
+    let said = text(&verified);
+    let ours: Vec<_> = said.lines().filter(|line| line.contains("pitcrew") || line.contains(".conf")).collect();
+    assert!(verified.status.success() && ours.is_empty(), "{said}");
+}
+
 #[test]
 fn systemd_finds_nothing_wrong_with_the_units() {
     if !needs::are_there("checking the units", &[CONTAINER]) {
         return;
     }
-    // Programs that the units start must be there to be verified; the package has them.
     let folder = tempfile::tempdir().unwrap();
-    let mut arguments = vec!["verify".to_owned(), "--man=no".to_owned()];
-    for unit in units() {
-        let text = fs::read_to_string(&unit).unwrap();
-        let text = text.replace("/usr/bin/pitcrew", "/bin/true").replace("/usr/lib/pitcrew/", "/bin/true ");
-        let copy = folder.path().join(unit.file_name().unwrap());
-        fs::write(&copy, text).unwrap();
-        arguments.push(copy.display().to_string());
+    let copies = verifiable_copies(folder.path());
+    verify(folder.path(), &copies.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// Where its first lines say that it belongs.
+#[test]
+fn examples_of_drop_ins_are_ones_that_systemd_takes() {
+    if !needs::are_there("checking the drop-ins", &[CONTAINER]) {
+        return;
     }
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let verified = output("systemd-analyze", &arguments);
-    let said = text(&verified);
-    let ours: Vec<_> = said.lines().filter(|line| line.contains("pitcrew")).collect();
-    assert!(verified.status.success() && ours.is_empty(), "{said}");
+    let mut places = 0;
+    for example in fs::read_dir(source().join("systemd/examples")).unwrap().map(|entry| entry.unwrap().path()) {
+        let text = fs::read_to_string(&example).unwrap();
+        for place in text.lines().filter_map(|line| line.strip_prefix("# /etc/systemd/system/")) {
+            let folder = tempfile::tempdir().unwrap();
+            verifiable_copies(folder.path());
+            let drop_in = folder.path().join(place);
+            fs::create_dir_all(drop_in.parent().unwrap()).unwrap();
+            fs::write(&drop_in, &text).unwrap();
+            let unit = place.split(".d/").next().unwrap();
+            verify(folder.path(), &[folder.path().join(unit).to_str().unwrap()]);
+            places += 1;
+        }
+    }
+    assert!(places > 3, "only {places} places");
 }
 
 #[test]

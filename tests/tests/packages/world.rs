@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::listener::{self, Heard};
+use super::listener::{self, CodeDeploy, Heard};
 use pitcrew_tests::namespace::Namespace;
 
 /// Where the instance asks AWS.
@@ -20,6 +20,8 @@ pub(crate) struct World {
     process: Child,
     /// What the instance asked of AWS.
     pub(crate) heard: Heard,
+    /// What it is told of deployments.
+    pub(crate) codedeploy: CodeDeploy,
     /// Address of its application, which runs outside as well.
     pub(crate) application: String,
 }
@@ -45,20 +47,18 @@ impl World {
             }
         }
         let address = |name: &str| variables[name].trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let heard = Heard::default();
+        let (heard, codedeploy) = (Heard::default(), CodeDeploy::default());
         let metadata = address("AWS_EC2_METADATA_SERVICE_ENDPOINT");
-        listener::relay(namespace.path(), "169.254.169.254:80", &metadata, &Heard::default());
-        listener::relay(namespace.path(), AWS, &address("AWS_ENDPOINT_URL"), &heard);
+        listener::relay(namespace.path(), "169.254.169.254:80", &metadata, &Heard::default(), &codedeploy);
+        listener::relay(namespace.path(), AWS, &address("AWS_ENDPOINT_URL"), &heard, &codedeploy);
         listener::notes(namespace.path(), NOTES, &heard);
-        Self { process, heard, application: address("REHEARSAL_INSTANCE_1_APPLICATION") }
+        Self { process, heard, codedeploy, application: address("REHEARSAL_INSTANCE_1_APPLICATION") }
     }
 
-    /// What the operator tells the agent. It does not ask after the deployments: the world knows nothing of those that
-    /// tests make up.
+    /// What the operator tells the agent.
     pub(crate) fn configuration(&self) -> String {
         format!(
             "[aws]\nendpoint_url = \"http://{AWS}\"\n\
-             [deployment]\nask_after = \"10m\"\n\
              [drain]\nsettle = \"200ms\"\nquiet_period = \"200ms\"\n\
              [[health.probe]]\nname = \"app\"\nhttp = \"http://{}/health\"\ninterval = \"500ms\"\n",
             self.application
