@@ -1,5 +1,6 @@
 # What a group of instances with Pitcrew needs: an instance profile, user data, and the Elastigroup that uses both.
 #
+# Checked by `terraform fmt` and by tests of names and references, not by `terraform validate`, which needs the providers.
 # Copy the module, or call it by its path. Without an Elastigroup of your own in Terraform, take the outputs only.
 
 terraform {

