@@ -155,8 +155,8 @@ pub enum Event {
     },
 }
 
-/// Something to do outside. Imperative; every one but `Reply`, `Promise`, `Progress` and `Announce` is answered by exactly
-/// one [`Event`].
+/// Something to do outside. Imperative; every one but `Reply`, `Promise`, `Retract`, `Progress` and `Announce` is answered
+/// by exactly one [`Event`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Ask CodeDeploy who moves traffic for a deployment group.
@@ -205,14 +205,19 @@ pub enum Action {
         answer: Answer,
     },
     /// Tell a waiting caller how its call will end, before it does. The answer comes when the caller may go on; this
-    /// stands where the agent can no longer give one.
+    /// stands where the agent can no longer give one. A later promise takes the place of an earlier one.
     Promise {
         /// Which call.
         call: CallId,
-        /// With what it will end, unless the notice behind it is withdrawn.
+        /// With what it will end, unless the promise is taken back.
         answer: Answer,
         /// It ends after so long, at the latest.
         within: Duration,
+    },
+    /// Take the promise back: the notice behind it was withdrawn, and the caller waits as if nothing had been promised.
+    Retract {
+        /// Which call.
+        call: CallId,
     },
     /// Tell a waiting caller how things go.
     Progress {

@@ -256,7 +256,9 @@ impl Fleet {
             Action::CountConnections { ports } => {
                 Event::ConnectionsCounted { counts: ports.into_iter().map(|port| (port, 0)).collect() }
             }
-            Action::Promise { .. } | Action::Progress { .. } | Action::Announce { .. } => return,
+            Action::Promise { .. } | Action::Retract { .. } | Action::Progress { .. } | Action::Announce { .. } => {
+                return;
+            }
             other => panic!("nobody wants {other:?} here"),
         };
         self.at(t + LATENCY, n, Due::Hear(Box::new(event)));

@@ -19,6 +19,8 @@ mod leaving;
 mod operator;
 #[path = "situations/pace.rs"]
 mod pace;
+#[path = "situations/promises.rs"]
+mod promises;
 #[path = "situations/table.rs"]
 mod table;
 #[path = "situations/trouble.rs"]

@@ -3,8 +3,6 @@
 mod hook;
 mod operator;
 
-use std::time::Duration;
-
 use crate::asks::Ask;
 use crate::core::Core;
 use crate::ids::CallId;
@@ -22,8 +20,8 @@ pub(crate) struct Call {
     deadline: Instant,
     /// The latest progress sentence, so that none is said twice.
     said: String,
-    /// Whether the caller knows how its call will end.
-    promised: bool,
+    /// Until when, at the latest, its end was promised to the caller; `None`: nothing is.
+    promised: Option<Instant>,
 }
 
 /// What the call wants.
@@ -65,7 +63,7 @@ impl Call {
                 | OperatorRequest::Leave { patience, .. },
             ) => *patience,
         };
-        Self { asked, since: now, deadline: now.after(patience), said: String::new(), promised: false }
+        Self { asked, since: now, deadline: now.after(patience), said: String::new(), promised: None }
     }
 }
 
@@ -169,11 +167,12 @@ impl Core {
                 }
                 Judged::Promise { answer, until, sentence } => {
                     self.asks.wake_no_later_than(until);
-                    self.promise(id, answer, until.since(now.at), actions);
+                    self.promise(now.at, id, answer, until, actions);
                     self.say(id, sentence, actions);
                 }
                 Judged::Wait(sentence) => {
                     self.asks.wake_no_later_than(call.deadline);
+                    self.retract(id, actions);
                     self.say(id, sentence, actions);
                 }
             }
@@ -181,12 +180,23 @@ impl Core {
         false
     }
 
-    fn promise(&mut self, id: CallId, answer: Answer, within: Duration, actions: &mut Vec<Action>) {
+    /// Tells the caller how its call will end, and again where another notice changed until when.
+    fn promise(&mut self, now: Instant, id: CallId, answer: Answer, until: Instant, actions: &mut Vec<Action>) {
         if let Some(call) = self.calls.get_mut(&id)
-            && !call.promised
+            && call.promised != Some(until)
         {
-            call.promised = true;
-            actions.push(Action::Promise { call: id, answer, within });
+            call.promised = Some(until);
+            actions.push(Action::Promise { call: id, answer, within: until.since(now) });
+        }
+    }
+
+    /// The notice behind a promise was withdrawn: if this agent went away now, the caller would let the application stop
+    /// although nobody knows that it is drained.
+    fn retract(&mut self, id: CallId, actions: &mut Vec<Action>) {
+        if let Some(call) = self.calls.get_mut(&id)
+            && call.promised.take().is_some()
+        {
+            actions.push(Action::Retract { call: id });
         }
     }
 

@@ -9,8 +9,8 @@ use pitcrew_core::time::Instant;
 use pitcrew_core::wire::{Event, HookCall, Owner, Verdict};
 
 use crate::balancer::By;
-use crate::laws::Checked;
-use crate::world::{Caller, Happening, TICK, World};
+use crate::laws::{Caller, Checked};
+use crate::world::{Happening, TICK, World};
 
 /// Between the answer to one hook and the call of the next.
 const GAP: u64 = 2 * TICK;
@@ -102,7 +102,7 @@ impl World {
         if self.calls.contains_key(&call) {
             return Ok(());
         }
-        self.calls.insert(call, Caller { until, hook: Some((n, event)) });
+        self.calls.insert(call, Caller { until, hook: Some((n, event)), promised: None });
         if event == E::ValidateService {
             self.deployments[n].replacing = false;
         }

@@ -1,5 +1,7 @@
 //! The model's worlds as the invariants see them, and what must be so at their end.
 
+use std::collections::BTreeMap;
+
 use pitcrew_core::ids::{CallId, TargetGroupArn};
 use pitcrew_core::memory::Memory;
 use pitcrew_core::settings::Settings;
@@ -9,7 +11,7 @@ use pitcrew_core::wire::{Observation, Owner, TargetState};
 use crate::balancer::{By, Truth};
 use crate::deployment::Deployment;
 use crate::invariant::Invariant;
-use crate::laws::{Checked, Judged, Waiting};
+use crate::laws::{Caller, Checked, Judged};
 use crate::outside::{is_recent, number};
 use crate::world::{EPOCH, World};
 
@@ -42,8 +44,8 @@ impl Judged for World {
         self.seen.get(&number(group))
     }
 
-    fn waiting(&self, call: CallId) -> Option<Waiting> {
-        self.calls.get(&call).map(|caller| Waiting { until: caller.until.0, hook: caller.hook })
+    fn calls(&self) -> &BTreeMap<CallId, Caller> {
+        &self.calls
     }
 
     fn is_in_standby(&self) -> bool {
@@ -71,10 +73,9 @@ impl Judged for World {
 }
 
 impl World {
-    /// Nobody waits too long, and something is scheduled.
+    /// Nobody waits too long, what was promised stands, and something is scheduled.
     pub(crate) fn check_waiting(&self) -> Checked {
-        let late = self.calls.iter().find(|(_, caller)| caller.until.0 < self.t);
-        self.hold(Invariant::OneAnswerInTime, late.is_none(), || format!("no answer for {late:?}"))?;
+        self.check_calls()?;
         let wakes = self.mind.as_ref().is_none_or(|mind| mind.wake_at().is_some());
         let lives = wakes || self.is_under_way();
         self.hold(Invariant::Lives, lives, || "nothing is scheduled and nothing under way".into())

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use pitcrew_core::ids::TargetGroupArn;
-use pitcrew_core::time::Instant;
+use pitcrew_core::time::{Instant, millis};
 use pitcrew_core::wire::{Action, DeploymentState, Event, Failure, FailureKind, GroupFacts};
 
 use crate::balancer::{By, DELAY, Group};
 use crate::invariant::Invariant;
-use crate::laws::{Checked, Judged};
-use crate::world::{Caller, Happening, TICK, World};
+use crate::laws::{Caller, Checked, Judged};
+use crate::world::{Happening, TICK, World};
 
 impl World {
     pub(crate) fn carry_out(&mut self, action: Action) -> Checked {
@@ -22,7 +22,14 @@ impl World {
                     self.hook_answered(deployment, event, answer.verdict);
                 }
             }
-            Action::Promise { .. } | Action::Progress { .. } | Action::Announce { .. } => {}
+            Action::Promise { call, within, .. } => {
+                let until = Instant(self.t + millis(within));
+                self.calls.entry(call).and_modify(|caller| caller.promised = Some(until));
+            }
+            Action::Retract { call } => {
+                self.calls.entry(call).and_modify(|caller| caller.promised = None);
+            }
+            Action::Progress { .. } | Action::Announce { .. } => {}
             Action::LearnOwner { .. }
             | Action::LearnDeployment { .. }
             | Action::AskReplacement
@@ -88,7 +95,11 @@ impl World {
                 let answer = Ok(self.elastigroup(&order, by));
                 Event::ElastigroupReplied { order, answer }
             }
-            Action::Reply { .. } | Action::Promise { .. } | Action::Progress { .. } | Action::Announce { .. } => {
+            Action::Reply { .. }
+            | Action::Promise { .. }
+            | Action::Retract { .. }
+            | Action::Progress { .. }
+            | Action::Announce { .. } => {
                 return None;
             }
         })
@@ -138,9 +149,11 @@ pub(crate) fn failed(action: Action, kind: FailureKind) -> Event {
         Action::RemoveTags => Event::TagsRemoved { answer: Err(failure) },
         Action::Release { .. } => Event::Released { answer: Err(failure) },
         Action::Elastigroup(order) => Event::ElastigroupReplied { order, answer: Err(failure) },
-        Action::Reply { .. } | Action::Promise { .. } | Action::Progress { .. } | Action::Announce { .. } => {
-            Event::TimerElapsed
-        }
+        Action::Reply { .. }
+        | Action::Promise { .. }
+        | Action::Retract { .. }
+        | Action::Progress { .. }
+        | Action::Announce { .. } => Event::TimerElapsed,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::choice::{Choice, Trouble};
 use crate::deployment::Deployment;
 use crate::elastigroup::{Spot, is_standby};
 use crate::invariant::Invariant;
-use crate::laws::{Checked, Judged};
+use crate::laws::{Caller, Checked, Judged};
 use crate::sabotage::{Mind, Sabotage};
 use crate::scene::Scene;
 
@@ -30,14 +30,6 @@ const OPERATOR: CallId = CallId(100);
 const PATIENCE: u64 = 40_000;
 /// The agent is down for so long.
 const DOWN: u64 = 4 * TICK;
-
-/// Who waits for an answer, and until when.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Caller {
-    pub(crate) until: Instant,
-    /// The deployment whose hook it is; `None`: an operator.
-    pub(crate) hook: Option<(usize, E)>,
-}
 
 #[derive(Clone, Debug)]
 pub(crate) enum Happening {
@@ -348,7 +340,7 @@ impl World {
     fn operator(&mut self, request: OperatorRequest) -> Checked {
         // Whoever asks again has given the first wish up.
         self.abandon(|caller| caller.hook.is_none())?;
-        self.calls.insert(OPERATOR, Caller { until: Instant(self.t + PATIENCE), hook: None });
+        self.calls.insert(OPERATOR, Caller { until: Instant(self.t + PATIENCE), hook: None, promised: None });
         self.step(Event::OperatorAsked { call: OPERATOR, request })
     }
 

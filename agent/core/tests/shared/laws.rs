@@ -1,13 +1,15 @@
 //! The design's invariants, stated once over whatever a core runs in: checked after every step and before every action, by
 //! the seeded worlds and by the model.
 
+use std::collections::BTreeMap;
+
 use pitcrew_core::elastigroup::Order;
 use pitcrew_core::ids::{CallId, TargetGroupArn};
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::memory::Memory;
 use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::settings::Settings;
-use pitcrew_core::time::{Now, millis};
+use pitcrew_core::time::{Instant, Now, millis};
 use pitcrew_core::wire::{Action, Event, Observation, Owner, Target, TargetState, Verdict};
 
 use crate::invariant::{Broken, Invariant};
@@ -19,11 +21,13 @@ const LONGEST: u64 = 24 * 3_600_000;
 
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct Caller {
     /// Until when, told like [`Judged::t`].
-    pub(crate) until: u64,
+    pub(crate) until: Instant,
     /// The deployment whose hook it is; `None`: an operator.
     pub(crate) hook: Option<(usize, E)>,
+    /// Until when its end is promised, told likewise; `None`: it is not.
+    pub(crate) promised: Option<Instant>,
 }
 
 /// A world that is judged.
@@ -41,8 +45,8 @@ pub(crate) trait Judged {
     fn replaces(&self) -> bool;
     /// What the core was last shown of a target group.
     fn seen(&self, group: &TargetGroupArn) -> Option<&Observation>;
-    /// `None`: nobody waits, or nobody any more.
-    fn waiting(&self, call: CallId) -> Option<Waiting>;
+    /// Who waits for an answer, and has not given up.
+    fn calls(&self) -> &BTreeMap<CallId, Caller>;
     /// Whether nothing comes here and nothing is in flight.
     fn check_drained(&self) -> Checked;
     fn is_in_standby(&self) -> bool;
@@ -111,10 +115,10 @@ pub(crate) trait Judged {
                 self.hold(Invariant::WithinTheDeadline, in_time, || format!("{action:?}"))
             }
             Action::Reply { call, answer } => {
-                let waiting = self.waiting(*call);
-                let in_time = waiting.is_some_and(|waiting| self.t() <= waiting.until);
-                self.hold(Invariant::OneAnswerInTime, in_time, || format!("{action:?} for {waiting:?}"))?;
-                match waiting.and_then(|waiting| waiting.hook) {
+                let caller = self.calls().get(call);
+                let in_time = caller.is_some_and(|caller| self.t() <= caller.until.0);
+                self.hold(Invariant::OneAnswerInTime, in_time, || format!("{action:?} for {caller:?}"))?;
+                match caller.and_then(|caller| caller.hook) {
                     Some((n, E::ApplicationStop | E::BeforeInstall))
                         if answer.verdict == Verdict::Done
                             && self.owner(n) != Owner::CodeDeploy
@@ -126,9 +130,14 @@ pub(crate) trait Judged {
                 }
             }
             Action::Promise { call, within, .. } => {
-                let waiting = self.waiting(*call);
-                let in_time = waiting.is_some_and(|waiting| self.t() + millis(*within) <= waiting.until);
-                self.hold(Invariant::OneAnswerInTime, in_time, || format!("{action:?} for {waiting:?}"))
+                let caller = self.calls().get(call);
+                let in_time = caller.is_some_and(|caller| self.t() + millis(*within) <= caller.until.0);
+                self.hold(Invariant::OneAnswerInTime, in_time, || format!("{action:?} for {caller:?}"))
+            }
+            Action::Retract { call } => {
+                let caller = self.calls().get(call);
+                let promised = caller.is_some_and(|caller| caller.promised.is_some());
+                self.hold(Invariant::OneAnswerInTime, promised, || format!("{action:?} for {caller:?}"))
             }
             Action::LearnOwner { .. }
             | Action::LearnDeployment { .. }
@@ -139,6 +148,18 @@ pub(crate) trait Judged {
             | Action::Progress { .. }
             | Action::Announce { .. } => Ok(()),
         }
+    }
+
+    /// Nobody waits too long, and what a caller was promised still stands: it lets the application stop when that time is
+    /// over, whatever becomes of the agent.
+    fn check_calls(&self) -> Checked {
+        let leaving = self.memory().leaving.is_some();
+        for (call, caller) in self.calls() {
+            self.hold(Invariant::OneAnswerInTime, self.t() <= caller.until.0, || format!("no answer for {caller:?}"))?;
+            let stands = caller.promised.is_none_or(|promised| leaving && self.t() <= promised.0);
+            self.hold(Invariant::DrainedBeforeDone, stands, || format!("{call:?} was promised its end: {caller:?}"))?;
+        }
+        Ok(())
     }
 
     fn check_order(&self, order: &Order) -> Checked {

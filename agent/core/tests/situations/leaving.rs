@@ -5,7 +5,7 @@ use std::time::Duration;
 use pitcrew_core::leaving::Stage as Step;
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::notice::NoticeKind;
-use pitcrew_core::settings::{BeforeStop, OnAdvice, OnNotice, Settings};
+use pitcrew_core::settings::{OnAdvice, OnNotice, Settings};
 use pitcrew_core::view::State;
 use pitcrew_core::wire::{Action, Event, FailureKind, Owner, Verdict};
 
@@ -159,36 +159,6 @@ fn a_leaving_instance_refuses_deployments_where_the_operator_says_so() {
         assert_eq!((answer.verdict, answer.verdict.exit_status()), (Verdict::Refused, 77));
     }
     assert!(stage.memory().leases.is_empty());
-}
-
-#[test]
-fn the_hook_before_the_stop_waits_for_the_drain_and_no_longer_than_its_share() {
-    for (before_stop, open, budget, expected) in [
-        (BeforeStop::Drain, Some(0), 120, 7..=8),
-        // Nine of twenty seconds: what is left is for drain.d and the last calls.
-        (BeforeStop::Drain, Some(1), 20, 12..=13),
-        (BeforeStop::Answer, Some(1), 20, 0..=0),
-        (BeforeStop::Answer, None, 120, 0..=0),
-    ] {
-        for event in [E::ApplicationStop, E::BeforeInstall] {
-            let mut stage = Stage::with(Settings { before_stop, ..settings() }).group("web", &[8080]).running();
-            stage.connections.insert(8080, open);
-            let call = stage.hook("d-1", event);
-            stage.notice(NoticeKind::SpotTerminate, Some(secs(budget)));
-            let noticed = stage.now().at.0;
-            let (took, answer) = stage.wait(call);
-            assert_done(&answer);
-            assert_says(&answer.sentence, "leaving: not returned to traffic");
-            assert!(expected.contains(&took.as_secs()), "{before_stop:?} {event}, {budget} s: {took:?}");
-            match stage.promise(call) {
-                Some((at, promised, within)) => {
-                    assert_eq!((*at, promised.verdict), (noticed, Verdict::Done), "told at once how it will end");
-                    assert!(took <= *within, "{event} ended after {took:?}, promised within {within:?}");
-                }
-                None => assert!(took.is_zero(), "{event} waited {took:?} and was told nothing"),
-            }
-        }
-    }
 }
 
 #[test]

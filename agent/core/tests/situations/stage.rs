@@ -314,7 +314,7 @@ impl Stage {
         self.replies.get(&call).map(|(_, answer)| answer)
     }
 
-    /// When a call was told how it would end, how, and within what time.
+    /// When a call was last told how it would end, how, and within what time; `None`: that was taken back.
     pub(crate) fn promise(&self, call: CallId) -> Option<&(u64, Answer, Duration)> {
         self.promises.get(&call)
     }
@@ -410,7 +410,10 @@ impl Stage {
             }
             Action::Promise { call, answer, within } => {
                 assert!(!self.replies.contains_key(&call), "a promise after the answer to {call:?}");
-                assert!(self.promises.insert(call, (self.now, answer, within)).is_none(), "two promises to {call:?}");
+                self.promises.insert(call, (self.now, answer, within));
+            }
+            Action::Retract { call } => {
+                assert!(self.promises.remove(&call).is_some(), "nothing was promised to {call:?}");
             }
             Action::Progress { call, sentence } => self.said.entry(call).or_default().push(sentence),
             Action::CountConnections { ports } => {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use pitcrew_core::ids::{CallId, DeploymentGroup};
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::revision::Revision;
+use pitcrew_core::time::Instant;
 use pitcrew_core::wire::{DeploymentState, Event, HookCall, Owner, Verdict};
 
-use crate::laws::Checked;
+use crate::laws::{Caller, Checked};
 use crate::scenario::{CALM, DeploymentPlan, End};
-use crate::world::{Caller, Happening, World};
+use crate::world::{Happening, World};
 
 /// CodeDeploy itself learns so late that a deployment is over.
 const CODEDEPLOY_LEARNS: u64 = 10_000;
@@ -157,7 +158,7 @@ impl World<'_> {
         }
         self.serial += 1;
         let call = CallId(self.serial);
-        self.calls.insert(call, Caller { deadline, hook: Some((n, event)) });
+        self.calls.insert(call, Caller { until: Instant(deadline), hook: Some((n, event)), promised: None });
         if event == E::ValidateService {
             self.deployments[n].replacing = false;
         }

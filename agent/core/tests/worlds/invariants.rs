@@ -1,5 +1,7 @@
 //! The seeded worlds as the invariants see them, and what must be so at their end.
 
+use std::collections::BTreeMap;
+
 use pitcrew_core::ids::{CallId, TargetGroupArn};
 use pitcrew_core::memory::Memory;
 use pitcrew_core::settings::Settings;
@@ -9,7 +11,7 @@ use pitcrew_core::wire::{Observation, Owner, TargetState};
 use crate::balancer::{By, Truth};
 use crate::codedeploy::Deployment;
 use crate::invariant::Invariant;
-use crate::laws::{Checked, Judged, Waiting};
+use crate::laws::{Caller, Checked, Judged};
 use crate::outside::number;
 use crate::world::{EPOCH, World};
 
@@ -47,8 +49,8 @@ impl Judged for World<'_> {
         self.seen.get(&number(group))
     }
 
-    fn waiting(&self, call: CallId) -> Option<Waiting> {
-        self.calls.get(&call).map(|caller| Waiting { until: caller.deadline, hook: caller.hook })
+    fn calls(&self) -> &BTreeMap<CallId, Caller> {
+        &self.calls
     }
 
     fn is_in_standby(&self) -> bool {
@@ -83,10 +85,9 @@ impl Judged for World<'_> {
 }
 
 impl World<'_> {
-    /// Nobody waits too long, and something is scheduled.
+    /// Nobody waits too long, what was promised stands, and something is scheduled.
     pub(crate) fn check_waiting(&self) -> Checked {
-        let late = self.calls.iter().find(|(_, caller)| caller.deadline < self.t);
-        self.hold(Invariant::OneAnswerInTime, late.is_none(), || format!("no answer for {late:?}"))?;
+        self.check_calls()?;
         self.hold(Invariant::Lives, self.is_alive(), || "nothing is scheduled and nothing under way".into())
     }
 

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pitcrew_core::ids::TargetGroupArn;
-use pitcrew_core::time::{Instant, Now};
+use pitcrew_core::time::{Instant, Now, millis};
 use pitcrew_core::wire::{Action, Event, Failure, FailureKind, GroupFacts, Target};
 
 use crate::balancer::{By, Group};
 use crate::invariant::Invariant;
-use crate::laws::{Checked, Judged};
+use crate::laws::{Caller, Checked, Judged};
 use crate::scenario::{Api, CALM, How};
-use crate::world::{Caller, Happening, World};
+use crate::world::{Happening, World};
 
 impl World<'_> {
     pub(crate) fn carry_out(&mut self, action: Action) -> Checked {
@@ -27,7 +27,16 @@ impl World<'_> {
                 }
                 return Ok(());
             }
-            Action::Promise { .. } | Action::Progress { .. } | Action::Announce { .. } => return Ok(()),
+            Action::Promise { call, within, .. } => {
+                let until = Instant(self.t + millis(*within));
+                self.calls.entry(*call).and_modify(|caller| caller.promised = Some(until));
+                return Ok(());
+            }
+            Action::Retract { call } => {
+                self.calls.entry(*call).and_modify(|caller| caller.promised = None);
+                return Ok(());
+            }
+            Action::Progress { .. } | Action::Announce { .. } => return Ok(()),
             Action::CountConnections { ports } => {
                 let counts = ports.iter().map(|port| (*port, self.count(*port)));
                 let counts = if self.scenario.countable { counts.collect() } else { BTreeMap::new() };
@@ -124,6 +133,7 @@ impl World<'_> {
             Action::CountConnections { .. }
             | Action::Reply { .. }
             | Action::Promise { .. }
+            | Action::Retract { .. }
             | Action::Progress { .. }
             | Action::Announce { .. } => return,
         };
@@ -189,6 +199,7 @@ fn failed(action: Action, failure: Failure) -> Event {
         Action::CountConnections { .. }
         | Action::Reply { .. }
         | Action::Promise { .. }
+        | Action::Retract { .. }
         | Action::Progress { .. }
         | Action::Announce { .. } => Event::TimerElapsed,
     }

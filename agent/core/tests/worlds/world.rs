@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use pitcrew_core::elastigroup::Topic;
 use pitcrew_core::ids::CallId;
-use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::memory::Memory;
 use pitcrew_core::notice::{Notice, NoticeKind};
 use pitcrew_core::settings::{OnNotice, Settings, Thresholds};
-use pitcrew_core::time::{Now, WallTime};
+use pitcrew_core::time::{Instant, Now, WallTime};
 use pitcrew_core::wire::{Action, Event, Observation, OperatorRequest, Owner};
 
 use crate::balancer::Group;
 use crate::codedeploy::Deployment;
 use crate::elastigroup::Spot;
 use crate::invariant::Invariant;
-use crate::laws::{Checked, Judged};
+use crate::laws::{Caller, Checked, Judged};
 use crate::outside::number;
 use crate::sabotage::{Mind, Sabotage};
 use crate::scenario::{CALM, Scenario, Turn};
@@ -25,14 +24,6 @@ use crate::scenario::{CALM, Scenario, Turn};
 const END: u64 = CALM + 1_200_000;
 const PROBE_EVERY: u64 = 2_000;
 pub(crate) const EPOCH: u64 = 1_700_000_000_000;
-
-/// Who waits for an answer, and until when.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Caller {
-    pub(crate) deadline: u64,
-    /// The deployment whose hook it is; `None`: an operator.
-    pub(crate) hook: Option<(usize, E)>,
-}
 
 #[derive(Debug)]
 pub(crate) enum Happening {
@@ -408,7 +399,7 @@ impl<'a> World<'a> {
         }
         self.serial += 1;
         let call = CallId(self.serial);
-        self.calls.insert(call, Caller { deadline: self.t + 60_000, hook: None });
+        self.calls.insert(call, Caller { until: Instant(self.t + 60_000), hook: None, promised: None });
         self.step(Event::OperatorAsked { call, request })
     }
 

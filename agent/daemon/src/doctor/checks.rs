@@ -327,7 +327,9 @@ fn traffic(facts: &Facts) -> Line {
 }
 
 fn health_check(facts: &Facts) -> Line {
-    waits::health_check(facts.registered.as_ref().ok(), facts.patience)
+    let told = known(facts).map(|(_, group)| group.owner);
+    let owner = facts.owner.or(told).unwrap_or(Owner::Pitcrew);
+    waits::health_check(facts.registered.as_ref().ok(), facts.patience, owner)
 }
 
 fn permissions(facts: &Facts) -> Line {

@@ -10,7 +10,7 @@ use pitcrew_lint::Severity;
 use pitcrew_lint::group::{Options, lint};
 use serde_json::Value;
 
-use super::{Facts, Line};
+use super::{Facts, Line, waits};
 use crate::config::Settings;
 use crate::doors::Credentials;
 use crate::effect::tags::{self, Tags};
@@ -131,6 +131,19 @@ fn refused(name: &'static str, facts: &Facts, failure: &Failure) -> Line {
     }
 }
 
+/// What the group must leave room for: what the balancers of this instance take, where they are known.
+fn room(facts: &Facts) -> Options {
+    let usual = Options::default();
+    let Ok(groups) = &facts.registered else { return usual };
+    let drains_for = waits::longest_drain(groups).map_or(usual.deregistration_delay_s, |drains| drains.as_secs());
+    let returns_after = waits::longest_return(groups).unwrap_or_default().as_secs();
+    Options {
+        deregistration_delay_s: drains_for,
+        deployment_s: usual.deployment_s.max(drains_for + returns_after),
+        ..usual
+    }
+}
+
 /// The group's timeouts, signals and health checks leave room for a deployment.
 pub(super) fn suits(facts: &Facts) -> Line {
     const NAME: &str = "Elastigroup settings";
@@ -141,7 +154,7 @@ pub(super) fn suits(facts: &Facts) -> Line {
         Some(Group { document: Ok(document), .. }) => document,
         Some(Group { document: Err(failure), .. }) => return refused(NAME, facts, failure),
     };
-    let findings = match lint(&document.to_string(), "group", &Options::default()) {
+    let findings = match lint(&document.to_string(), "group", &room(facts)) {
         Ok(report) => report.findings,
         Err(_) => return Line::ok(NAME, "the group's answer tells nothing of its settings"),
     };

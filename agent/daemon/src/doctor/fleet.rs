@@ -224,7 +224,8 @@ fn health_check(facts: &FleetFacts) -> Line {
     let groups = facts.balancers.as_ref().ok().map(|found| {
         found.iter().map(|(name, group)| (name.clone(), group.membership.clone())).collect::<BTreeMap<_, _>>()
     });
-    waits::health_check(groups.as_ref(), facts.patience)
+    let owner = facts.group.as_ref().map_or(Owner::Pitcrew, |group| group.owner);
+    waits::health_check(groups.as_ref(), facts.patience, owner)
 }
 
 fn latest(facts: &FleetFacts) -> Line {

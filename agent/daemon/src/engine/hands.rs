@@ -103,9 +103,11 @@ impl Hands {
                 Event::ReplacementAsked { answer }
             }
             .boxed(),
-            Action::Announce { .. } | Action::Reply { .. } | Action::Promise { .. } | Action::Progress { .. } => {
-                return None;
-            }
+            Action::Announce { .. }
+            | Action::Reply { .. }
+            | Action::Promise { .. }
+            | Action::Retract { .. }
+            | Action::Progress { .. } => return None,
         };
         Some(once(outcome).boxed())
     }

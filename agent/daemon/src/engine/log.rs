@@ -94,6 +94,7 @@ impl Log {
             Action::Promise { call, answer, within } => {
                 info!(call = call.0, verdict = ?answer.verdict, "{}, {} at most", answer.sentence, Spoken(*within));
             }
+            Action::Retract { call } => info!(call = call.0, "what was promised is taken back"),
             Action::Announce { moment: Moment::LeftBadly, sentence, .. } => warn!(name: "left_badly", "{sentence}"),
             Action::Announce { moment: moment @ (Moment::Noticed | Moment::Left), sentence, .. } => {
                 info!(?moment, "{sentence}");

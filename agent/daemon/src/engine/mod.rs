@@ -293,6 +293,7 @@ impl Engine {
             | Action::CountConnections { .. }
             | Action::Reply { .. }
             | Action::Promise { .. }
+            | Action::Retract { .. }
             | Action::Progress { .. }
             | Action::AskReplacement
             | Action::RunDrainScripts { .. }
@@ -321,6 +322,11 @@ impl Engine {
             Action::Promise { call, answer, within } => {
                 if let Some(caller) = self.callers.get(&call) {
                     caller.promise(answer, within);
+                }
+            }
+            Action::Retract { call } => {
+                if let Some(caller) = self.callers.get(&call) {
+                    caller.retract();
                 }
             }
             Action::Progress { call, sentence } => {

@@ -122,6 +122,7 @@ where
             cancelled: cancelled.as_mut(),
             for_undo: waiting.for_undo,
             accepted: false,
+            promised: false,
         };
         let lost = match attempt.make(&connect, progress).await {
             Ok(end) => return Ok(end),
@@ -164,7 +165,7 @@ struct Promise {
     patience: Duration,
 }
 
-/// How the call ends `by` then, where no agent says otherwise.
+/// How the call ends `by` then, unless an agent says otherwise before that.
 struct Settled {
     answer: Answer,
     by: Instant,
@@ -202,6 +203,8 @@ struct Attempt<'a, X> {
     cancelled: Pin<&'a mut X>,
     for_undo: Duration,
     accepted: bool,
+    /// Whether this agent said how the call ends.
+    promised: bool,
 }
 
 impl<X: Future<Output = ()>> Attempt<'_, X> {
@@ -242,12 +245,13 @@ impl<X: Future<Output = ()>> Attempt<'_, X> {
         }
     }
 
-    /// Until when this connection is worth waiting for. An agent that is there says itself when the call ends: a notice
-    /// that is withdrawn may put that off.
+    /// Until when this connection is worth waiting for. An agent that took the call has a moment more to say itself how it
+    /// ends.
     fn give_up(&self) -> Instant {
         match (&self.settled, self.promise) {
-            (_, Some(promise)) if self.accepted => promise.by + GRACE,
+            (Some(settled), _) if self.accepted => settled.by + GRACE,
             (Some(settled), _) => settled.by,
+            (None, Some(promise)) if self.accepted => promise.by + GRACE,
             (None, Some(_) | None) => self.agent_by,
         }
     }
@@ -294,14 +298,22 @@ impl<X: Future<Output = ()>> Attempt<'_, X> {
                 Ok(None)
             }
             Ok(Reply::Progress(sentence)) => {
+                // The notice may have been withdrawn while no agent was there to say so.
+                if !self.promised {
+                    self.settled = None;
+                }
                 progress(&sentence);
                 Ok(None)
             }
             Ok(Reply::Promised(promised)) => {
                 progress(&promised.answer.sentence);
                 let by = Instant::now().checked_add(Duration::from_millis(promised.within_ms));
-                // As with the agent's own promise, the first stands.
-                self.settled = self.settled.take().or(by.map(|by| Settled { answer: promised.answer, by }));
+                self.settled = by.map(|by| Settled { answer: promised.answer, by });
+                self.promised = true;
+                Ok(None)
+            }
+            Ok(Reply::Retracted {}) => {
+                self.settled = None;
                 Ok(None)
             }
             Ok(Reply::Answer(answer)) => Ok(Some(End::Answer(answer))),

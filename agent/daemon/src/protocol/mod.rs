@@ -14,11 +14,13 @@
 //!
 //! `patience_ms` (how long the caller waits), `ttl_ms` and `within_ms` may be absent. The agent writes reply lines: first that it
 //! took the call and how long it may take, then any number of sentences, then exactly one end. Where the end is settled
-//! but not yet due, it is promised first: the promise stands if the agent goes away before the end.
+//! but not yet due, it is promised first: the promise stands if the agent goes away before the end, until the agent, or
+//! the one that takes the call after it, promises something else, takes it back, or says how things go without one.
 //!
 //! ```json
 //! {"v":1,"accepted":{"patience_ms":900000}}
 //! {"v":1,"promised":{"answer":{"verdict":"done","sentence":"leaving: not returned to traffic"},"within_ms":30000}}
+//! {"v":1,"retracted":{}}
 //! {"v":1,"progress":"draining: 3 connections left"}
 //! {"v":1,"answer":{"verdict":"done","sentence":"out of traffic"}}
 //! ```
@@ -135,6 +137,8 @@ pub enum Reply {
     },
     /// How the call will end; the end itself is still to come.
     Promised(Promised),
+    /// What was promised no longer holds; the call waits as if it had never been.
+    Retracted {},
     /// How things go, in one sentence.
     Progress(String),
     /// The end of a call.
@@ -150,7 +154,7 @@ pub enum Reply {
 pub struct Promised {
     /// What its end will say, whatever becomes of the agent.
     pub answer: Answer,
-    /// It ends within so many milliseconds, unless the notice behind it is withdrawn.
+    /// It ends within so many milliseconds, unless the promise is taken back.
     pub within_ms: u64,
 }
 

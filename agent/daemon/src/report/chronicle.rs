@@ -132,6 +132,7 @@ impl Chronicle {
             | Action::Register { .. }
             | Action::CountConnections { .. }
             | Action::Promise { .. }
+            | Action::Retract { .. }
             | Action::Progress { .. }
             | Action::AskReplacement
             | Action::RunDrainScripts { .. }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pitcrew::doctor::{self, Level, Line};
+use pitcrew_rehearsal::world::TARGET_GROUP;
 use pitcrew_rehearsal::world::elastigroup::{GroupPlan, TOKEN_PARAMETER};
 
 use crate::bench::{Bench, settings};
@@ -64,4 +65,13 @@ async fn a_group_that_leaves_no_room_is_named_with_the_rules_that_it_breaks() {
     let told = line(&Bench::in_group(plan).await.look().await, "Elastigroup settings");
     assert_eq!(told.level, Level::Warning);
     assert!(told.why.contains("EG003") && told.fix.unwrap().contains("pitcrew lint"), "{}", told.why);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_balancer_really_takes_decides_whether_a_group_leaves_room() {
+    let bench = Bench::in_group(roomy()).await;
+    bench.world().set_deregistration_delay(TARGET_GROUP, Duration::from_secs(600));
+    let told = line(&bench.look().await, "Elastigroup settings");
+    assert_eq!(told.level, Level::Warning);
+    assert!(told.why.contains("EG008") && told.why.contains("the deregistration delay is 600 s"), "{}", told.why);
 }

@@ -36,7 +36,7 @@ fn mend(bench: &Bench) {
     bench.world().set_health_check(TARGET_GROUP, Duration::from_secs(5), 2);
 }
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 5] = [
     Case("deployment group", |bench| bench.world().delete_deployment_group("sample-fleet"), "list-deployment-groups"),
     Case(
         "in place",
@@ -49,11 +49,6 @@ const CASES: [Case; 6] = [
         "load balancer",
         |bench| put(bench, DeploymentGroup { controls_traffic: Some("nowhere".to_owned()), ..group() }),
         "update-deployment-group",
-    ),
-    Case(
-        "health check",
-        |bench| bench.world().set_health_check(TARGET_GROUP, Duration::from_secs(300), 2),
-        "--health-check-interval-seconds",
     ),
 ];
 
@@ -94,6 +89,25 @@ async fn an_instance_without_traffic_and_a_deployment_that_failed_are_warnings()
     assert_eq!(warned(&lines), ["latest deployment"]);
     let line = lines.iter().find(|line| line.check == "latest deployment").unwrap();
     assert!(line.why.contains("too many instances failed") && line.fix.as_ref().unwrap().contains(&id), "{line:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_codedeploy_itself_waits_for_a_slow_health_check_is_reckoned() {
+    let bench = Bench::new().await;
+    mend(&bench);
+    let look = async || {
+        let lines = bench.look_at_fleet().await;
+        lines.into_iter().find(|line| line.check == "health check").unwrap()
+    };
+    let line = look().await;
+    assert_eq!((line.level, line.why.contains("CodeDeploy takes about 15 s")), (Level::Ok, true), "{line:#?}");
+    bench.world().set_health_check(TARGET_GROUP, Duration::from_secs(30), 5);
+    let line = look().await;
+    assert_eq!((line.level, line.why.contains("about 3 min")), (Level::Ok, true), "AWS's default: {line:#?}");
+    bench.world().set_health_check(TARGET_GROUP, Duration::from_secs(300), 2);
+    let line = look().await;
+    assert_eq!((line.level, line.why.contains("about 15 min")), (Level::Warning, true), "{line:#?}");
+    assert!(line.fix.unwrap().contains("--health-check-interval-seconds"));
 }
 
 #[tokio::test(start_paused = true)]

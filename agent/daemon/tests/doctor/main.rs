@@ -183,6 +183,18 @@ async fn each_prerequisite_that_is_broken_fails_alone_and_is_green_when_mended()
     );
 }
 
+/// No hook waits there: CodeDeploy itself does, for an hour.
+#[tokio::test(start_paused = true)]
+async fn where_codedeploy_moves_traffic_its_own_waits_are_reckoned() {
+    let mut bench = Bench::new().await;
+    bench.settings = settings("[deployment]\nhook_timeout = \"5m\"");
+    let controls_traffic = Some(TARGET_GROUP.to_owned());
+    bench.world().put_deployment_group(DeploymentGroup { controls_traffic, ..group() });
+    let lines = bench.look().await;
+    let line = lines.iter().find(|line| line.check == "health check").unwrap();
+    assert_eq!((line.level, line.why.contains("CodeDeploy takes about")), (Level::Ok, true), "{line:#?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_does_not_hinder_a_deployment_is_a_warning() {
     let mut bench = Bench::new().await;

@@ -80,6 +80,14 @@ impl World {
         }
     }
 
+    /// `deregistration_delay.timeout_seconds` of a target group.
+    pub fn set_deregistration_delay(&self, group: &str, delay: Duration) {
+        let mut state = lock(&self.state);
+        if let Some(group) = state.balancing.groups.iter_mut().find(|known| known.settings.name == group) {
+            group.settings.deregistration_delay = delay;
+        }
+    }
+
     /// What commands of Systems Manager come to on this instance; `None`: they succeed.
     pub fn fail_commands(&self, seat: &Seat, output: Option<&str>) {
         let mut state = lock(&self.state);

@@ -50,6 +50,7 @@ where
             biased;
             Some(word) = words.recv() => match word {
                 OnTheWay::Promise(promised) => Reply::Promised(promised),
+                OnTheWay::Retract => Reply::Retracted {},
                 OnTheWay::Progress(sentence) => Reply::Progress(sentence),
             },
             end = &mut ended => return match end {

@@ -70,6 +70,7 @@ pub struct Replies {
 #[derive(Debug)]
 enum OnTheWay {
     Promise(Promised),
+    Retract,
     Progress(String),
 }
 
@@ -88,6 +89,11 @@ impl Replies {
     /// Tells the caller how its call will end, within what time, if it listens.
     pub fn promise(&self, answer: Answer, within: Duration) {
         self.tell(OnTheWay::Promise(Promised { answer, within_ms: millis(within) }));
+    }
+
+    /// Tells the caller that its call may end otherwise, if it listens.
+    pub fn retract(&self) {
+        self.tell(OnTheWay::Retract);
     }
 
     fn tell(&self, what: OnTheWay) {

@@ -1,3 +1,5 @@
+mod promises;
+
 use std::cell::RefCell;
 use std::future::{Future, pending};
 use std::os::unix::fs::PermissionsExt;
@@ -326,47 +328,6 @@ async fn an_agent_that_restarts_is_called_again_with_the_patience_that_is_left()
             assert_eq!(task.await.unwrap().unwrap(), client::End::Answer(done("out of traffic")));
         })
         .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_an_agent_promised_stands_when_it_goes_away() {
-    let mut stage = stage();
-    let (task, said) = client(&stage.dialer, ROOT, before_install(), pending());
-    let (_, _, replies) = stage.arrival().await;
-    let start = Instant::now();
-    replies.promise(done("leaving: not returned to traffic"), Duration::from_secs(30));
-    sleep(Duration::from_secs(1)).await;
-    assert_eq!(*said.lock().unwrap(), ["leaving: not returned to traffic"], "told at once");
-    stage.server.abort();
-    drop(replies);
-    assert_eq!(task.await.unwrap().unwrap(), client::End::Answer(done("leaving: not returned to traffic")));
-    assert_eq!(start.elapsed(), Duration::from_secs(30), "and no sooner: the application still has requests");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_an_agent_promised_ends_with_its_answer() {
-    let mut stage = stage();
-    let (task, _) = client(&stage.dialer, ROOT, before_install(), pending());
-    let (_, _, replies) = stage.arrival().await;
-    let start = Instant::now();
-    replies.promise(done("leaving"), Duration::from_secs(30));
-    sleep(Duration::from_secs(7)).await;
-    replies.answer(done("drained"));
-    assert_eq!(task.await.unwrap().unwrap(), client::End::Answer(done("drained")));
-    assert_eq!(start.elapsed(), Duration::from_secs(7));
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_agent_that_is_there_may_answer_later_than_it_promised() {
-    let mut stage = stage();
-    let (task, _) = client(&stage.dialer, ROOT, before_install(), pending());
-    let (_, _, replies) = stage.arrival().await;
-    let start = Instant::now();
-    replies.promise(done("leaving"), Duration::from_secs(30));
-    sleep(Duration::from_secs(40)).await;
-    replies.answer(done("out of traffic: the notice was withdrawn"));
-    assert_eq!(task.await.unwrap().unwrap(), client::End::Answer(done("out of traffic: the notice was withdrawn")));
-    assert_eq!(start.elapsed(), Duration::from_secs(40));
 }
 
 #[tokio::test(start_paused = true)]
