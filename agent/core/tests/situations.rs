@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a stage that cannot go on is a failed test")]
 
-#[path = "situations/stage.rs"]
+#[path = "situations/stage/mod.rs"]
 mod stage;
 
 #[path = "situations/dead.rs"]
