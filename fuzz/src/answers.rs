@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use pitcrew::config::{self, TokenPlace};
 use pitcrew::doors::{Credentials, SystemClock, Transport, TransportError};
 use pitcrew::effect::tags::Owner;
-use pitcrew::effect::{Balancer, Deployments, Elastigroup, Tags, aws, elastigroup};
+use pitcrew::effect::{Balancer, Deployments, Elastigroup, OwnIds, Tags, aws, elastigroup};
 use pitcrew::intake::imds::{Calendar, Endpoint, Imds, NoticePoller, Sight};
 use pitcrew_core::elastigroup::{Order, Process, Signal};
 use pitcrew_core::ids::DeploymentGroup;
@@ -53,7 +53,12 @@ pub(crate) fn aws(case: &[u8]) {
     let parrot = Parrot::of(case);
     run(async {
         let config = sdk(&parrot);
-        let balancer = Balancer::new(config.clone(), "i-1".into(), Some("10.0.0.7".to_owned()));
+        let balancer = Balancer::new(
+            config.clone(),
+            doors(&parrot),
+            OwnIds { instance: "i-1".into(), address: Some("10.0.0.7".to_owned()) },
+            "amazonaws.com",
+        );
         let group = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/web/0123456789abcdef".into();
         said(balancer.observe(&group).await);
         said(balancer.deregister(&group, &[]).await);

@@ -21,8 +21,8 @@ use crate::doors::{Clock, Commands, Connections, Credentials, Transport};
 use crate::effect::scripts::DrainScripts;
 use crate::effect::tags::Owner;
 use crate::effect::{
-    Announcer, AutoScaling, Balancer, CloudWatch, Deployments, Elastigroup, GroupHealth, Release, Replace, Tags, aws,
-    elastigroup,
+    Announcer, AutoScaling, Balancer, CloudWatch, Deployments, Elastigroup, GroupHealth, OwnIds, Release, Replace,
+    Tags, aws, elastigroup,
 };
 use crate::engine::{Engine, Hands, Input, Keeper, OnStop};
 use crate::history::History;
@@ -158,7 +158,12 @@ pub async fn run<L: Listener>(
     );
     let group = auto_scaling(&sdk, &sdk_doors, &identity);
     let hands = Hands {
-        balancer: Balancer::new(sdk.clone(), identity.instance.clone(), identity.private_address.clone()),
+        balancer: Balancer::new(
+            sdk.clone(),
+            sdk_doors.clone(),
+            OwnIds { instance: identity.instance.clone(), address: identity.private_address.clone() },
+            &identity.domain,
+        ),
         deployments: Deployments::new(sdk.clone(), identity.instance.clone()),
         connections: doors.connections,
         scripts: doors.scripts,

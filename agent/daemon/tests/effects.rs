@@ -6,17 +6,20 @@ mod scripted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::{SharedCredentialsProvider, error::CredentialsError};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future};
 use pitcrew::doors::TokioClock;
-use pitcrew::effect::{Balancer, Deployments, aws};
+use pitcrew::effect::{Balancer, Deployments, OwnIds, aws};
 use pitcrew_core::ids::{DeploymentGroup, TargetGroupArn};
 use pitcrew_core::time::{Instant, Now, WallTime};
 use pitcrew_core::wire::{DeploymentState, Failure, FailureKind, GroupFacts, Observation, Owner, Target, TargetState};
 use scripted::{Outcome, Scripted, answer, form, refused};
 
+/// 2026-11-23T00:00:00Z
+const MIDNIGHT: u64 = 1_795_392_000_000;
 const TIMEOUT: Duration = Duration::from_secs(5);
 const ME: &str = "i-0me";
 const MY_ADDRESS: &str = "10.0.0.7";
@@ -33,14 +36,21 @@ fn config(transport: &Arc<Scripted>) -> aws_config::SdkConfig {
 }
 
 fn configured(transport: &Arc<Scripted>, credentials: SharedCredentialsProvider) -> aws_config::SdkConfig {
-    // 2026-11-23T00:00:00Z
-    let start = Now { at: Instant(1_000), wall: WallTime(1_795_392_000_000) };
-    let doors = aws::Doors { transport: transport.clone(), clock: Arc::new(TokioClock::starting_at(start)) };
-    aws::fixed("eu-central-1", "http://stand-in", TIMEOUT, credentials, &doors)
+    aws::fixed("eu-central-1", "http://stand-in", TIMEOUT, credentials, &doors(transport))
+}
+
+fn doors(transport: &Arc<Scripted>) -> aws::Doors {
+    let start = Now { at: Instant(1_000), wall: WallTime(MIDNIGHT) };
+    aws::Doors { transport: transport.clone(), clock: Arc::new(TokioClock::starting_at(start)) }
 }
 
 fn balancer(transport: &Arc<Scripted>) -> Balancer {
-    Balancer::new(config(transport), ME.into(), Some(MY_ADDRESS.to_owned()))
+    balancer_with(transport, config(transport))
+}
+
+fn balancer_with(transport: &Arc<Scripted>, config: aws_config::SdkConfig) -> Balancer {
+    let own = OwnIds { instance: ME.into(), address: Some(MY_ADDRESS.to_owned()) };
+    Balancer::new(config, doors(transport), own, "amazonaws.com")
 }
 
 fn deployments(transport: &Arc<Scripted>) -> Deployments {
@@ -363,20 +373,57 @@ async fn a_call_that_hangs_ends_at_its_timeout_and_not_later() {
 async fn missing_credentials_are_said_and_may_come_later() {
     #[derive(Debug)]
     struct Nobody;
-    impl aws_credential_types::provider::ProvideCredentials for Nobody {
-        fn provide_credentials<'a>(&'a self) -> aws_credential_types::provider::future::ProvideCredentials<'a>
+    impl ProvideCredentials for Nobody {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
         where
             Self: 'a,
         {
             let error = CredentialsError::not_loaded("no role");
-            aws_credential_types::provider::future::ProvideCredentials::ready(Err(error))
+            future::ProvideCredentials::ready(Err(error))
         }
     }
     let transport = always(|| panic!("nothing can be signed"));
     let config = configured(&transport, SharedCredentialsProvider::new(Nobody));
-    let failure = Balancer::new(config, ME.into(), None).observe(&arn("web")).await.unwrap_err();
+    let failure = balancer_with(&transport, config).observe(&arn("web")).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unavailable);
     assert!(failure.sentence.contains("attach a role to the instance"), "{failure:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_are_asked_for_once_until_they_are_about_to_end_and_serve_to_their_end() {
+    /// Gives credentials for an hour each, twice.
+    #[derive(Debug)]
+    struct TwoHours(AtomicU32);
+    impl ProvideCredentials for TwoHours {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let hour = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+            let end = UNIX_EPOCH + Duration::from_millis(MIDNIGHT) + Duration::from_secs(3600) * hour;
+            let given = Credentials::new(format!("AKID{hour}"), "secret", None, Some(end), "test");
+            future::ProvideCredentials::ready(match hour {
+                1 | 2 => Ok(given),
+                _ => Err(CredentialsError::not_loaded("no role any more")),
+            })
+        }
+    }
+    let transport = always(|| health(""));
+    let balancer =
+        balancer_with(&transport, configured(&transport, SharedCredentialsProvider::new(TwoHours(0.into()))));
+    let signer = async || {
+        balancer.observe(&arn("web")).await.unwrap();
+        let signed = transport.seen().pop().unwrap().headers["authorization"].to_str().unwrap().to_owned();
+        signed.split("Credential=").nth(1).unwrap().split('/').next().unwrap().to_owned()
+    };
+    assert_eq!([signer().await, signer().await], ["AKID1", "AKID1"]);
+    tokio::time::sleep(Duration::from_secs(3570)).await;
+    assert_eq!([signer().await, signer().await], ["AKID2", "AKID2"], "half a minute before the end");
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(signer().await, "AKID2", "nobody gives others, and these still serve");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let failure = balancer.observe(&arn("web")).await.unwrap_err();
+    assert!(failure.sentence.contains("no role any more"), "{failure:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ use http::Request;
 use pitcrew::config::{self, Aws};
 use pitcrew::doors::{Credentials, HostTransport, TokioClock};
 use pitcrew::effect::tags::Owner;
-use pitcrew::effect::{Balancer, Elastigroup, Tags, aws, elastigroup};
+use pitcrew::effect::{Balancer, Elastigroup, OwnIds, Tags, aws, elastigroup};
 use pitcrew::intake::imds::{Endpoint, Imds};
 use pitcrew_core::elastigroup::Order;
 use pitcrew_core::ids::TargetGroupArn;
@@ -90,7 +90,8 @@ async fn observe(settings: Aws) -> Vec<Seen> {
     let config = aws::from_host(&settings, Some("eu-central-1"), &doors).await;
     assert_eq!(transport.seen().len(), 0, "nothing is asked before there is a reason");
     let group = TargetGroupArn::new("arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/web/1");
-    Balancer::new(config, "i-1".into(), None).observe(&group).await.unwrap();
+    let own = OwnIds { instance: "i-1".into(), address: None };
+    Balancer::new(config, doors, own, "amazonaws.com").observe(&group).await.unwrap();
     transport.seen()
 }
 
@@ -158,6 +159,15 @@ async fn without_keys_the_instances_role_signs_in_the_instances_region() {
         assert_eq!(call.uri, "https://elasticloadbalancing.eu-central-1.amazonaws.com/");
         assert!(signature(call).contains("Credential=ASIAROLE/20261123/eu-central-1/"));
         assert_eq!(call.headers["x-amz-security-token"], "session");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_environment_can_ask_for_other_addresses_of_a_service() {
+    let fips: &[_] = &[ID, SECRET, ("AWS_USE_FIPS_ENDPOINT", "true")];
+    if is_alone_with("the_environment_can_ask_for_other_addresses_of_a_service", &[fips]) {
+        let seen = observe(settings()).await;
+        assert_eq!(seen[0].uri, "https://elasticloadbalancing-fips.eu-central-1.amazonaws.com/");
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //!     cargo bench --profile dev --workspace --bench cost [-- --json | -- --markdown >docs/PERFORMANCE.md]
 //!
-//! Needs python3-venv, and PyPI once, for the AWS CLI; and a machine with little else to do. Measures the `pitcrew` of
-//! the release profile, which it builds, or the one named by `PITCREW_BIN`: the resident set of packages is that of
-//! `cargo build --profile dist`. `BENCH_SECONDS` (60) is how long agents idle, `BENCH_CALLS` (200) how many hooks are
+//! Needs python3-venv, and PyPI once, for the AWS CLI; and a machine with little else to do. Measures what is in the packages,
+//! where `packaging/build` has built them; else the `pitcrew` of the release profile, which it builds; or the one named by
+//! `PITCREW_BIN`. `BENCH_SECONDS` (60) is how long agents idle, `BENCH_CALLS` (200) how many hooks are
 //! called. Ledgers lie below `TMPDIR`, and what its disk takes for a sync is in the wall time of hooks.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot be made is not printed")]
@@ -46,7 +46,7 @@ fn main() {
     if stopwatch::is_wanted(&arguments) {
         return stopwatch::main();
     }
-    let pitcrew = binary();
+    let (pitcrew, profile) = binary();
     let aws_cli = AwsCli::installed();
     let world = World::up(&pitcrew);
     let idle_for = Duration::from_secs(number("BENCH_SECONDS", 60));
@@ -54,7 +54,7 @@ fn main() {
 
     let shipped = Agent::start(&pitcrew, &world, world.metadata(2), "");
     let probing = Agent::start(&pitcrew, &world, world.metadata(1), &probe(&world));
-    let mut report = Report::of(&pitcrew);
+    let mut report = Report::of(&pitcrew, profile);
     let mut idle = idle(&[("as shipped", &shipped), ("with an HTTP probe every 2 s", &probing)], idle_for);
     drop(shipped);
     idle.note(format!("requests to the metadata service: {:.0} a minute", metadata_requests(&pitcrew, &world)));
@@ -189,10 +189,14 @@ fn pairs(agent: &Agent, aws_cli: &AwsCli, world: &World) -> (Table, String) {
     (table, ratio)
 }
 
-/// The release binary, built now, or the one that is named.
-fn binary() -> PathBuf {
+/// The binary that is named, that of the packages, or the release binary, built now; and what it is.
+fn binary() -> (PathBuf, &'static str) {
     if let Some(named) = std::env::var_os("PITCREW_BIN") {
-        return std::fs::canonicalize(&named).unwrap_or_else(|error| panic!("PITCREW_BIN {named:?}: {error}"));
+        let named = std::fs::canonicalize(&named).unwrap_or_else(|error| panic!("PITCREW_BIN {named:?}: {error}"));
+        return (named, "the one that was named");
+    }
+    if let Some(packaged) = bytes::packaged(std::env::consts::ARCH) {
+        return (packaged, "as it is packaged");
     }
     let build = ["build", "--release", "--locked", "--bin", "pitcrew", "--message-format=json"];
     let messages = tests::cargo(Command::new("cargo").args(build));
@@ -200,7 +204,7 @@ fn binary() -> PathBuf {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
     });
-    built.next().unwrap_or_else(|| panic!("cargo built no executable"))
+    (built.next().unwrap_or_else(|| panic!("cargo built no executable")), "of the release profile")
 }
 
 /// What the README has an operator configure.

@@ -17,10 +17,10 @@ use super::{AgentArgs, ConfigArgs, call, complain, exit, say};
 use crate::config::{self, Settings};
 use crate::doctor::{self, Asking, Level, Line, Patience, Space};
 use crate::doors::{Credentials, HostTransport, SystemClock};
-use crate::effect::aws;
 use crate::effect::tags::{Owner, Tags};
+use crate::effect::{Balancer, OwnIds, aws};
 use crate::intake::host_agents::HostAgents;
-use crate::intake::imds::{Endpoint, Imds};
+use crate::intake::imds::{Endpoint, Imds, usual_services};
 use crate::protocol::Request;
 use crate::protocol::client::{self, End, Waiting};
 
@@ -137,12 +137,16 @@ async fn instance(arguments: &DoctorArgs, settings: &Settings, socket: &Path) ->
 async fn fleet(settings: &Settings, application: &str, group: &str) -> anyhow::Result<Vec<Line>> {
     let doors = doors();
     let sdk = aws::from_host(&settings.aws, None, &doors).await;
-    anyhow::ensure!(sdk.region().is_some(), "no region is known: set AWS_REGION, or [aws] region");
+    let region = sdk.region().context("no region is known: set AWS_REGION, or [aws] region")?;
     // Whose the instances are matters only to sentences here.
-    let owner = Owner { partition: "aws", account: "*", domain: "amazonaws.com" };
-    let tags = Tags::new(sdk.clone(), doors, InstanceId::new("*"), &owner);
+    let (partition, domain) = usual_services(region.as_ref());
+    let owner = Owner { partition, account: "*", domain };
+    let tags = Tags::new(sdk.clone(), doors.clone(), InstanceId::new("*"), &owner);
+    let nobody = OwnIds { instance: InstanceId::new("i-operator"), address: None };
+    let balancer = Balancer::new(sdk.clone(), doors, nobody, domain);
     let name = DeploymentGroup { application: application.to_owned(), name: group.to_owned() };
-    Ok(doctor::diagnose_fleet(&doctor::gather_fleet(sdk, &tags, name, Patience::of(settings)).await))
+    let facts = doctor::gather_fleet(sdk, &tags, &balancer, name, Patience::of(settings)).await;
+    Ok(doctor::diagnose_fleet(&facts))
 }
 
 /// This process's own, else those of the agent's unit, which root can read.

@@ -69,6 +69,14 @@ pub struct Cli {
     command: Command,
 }
 
+/// `pitcrew hook` by itself: what is called in every phase of every deployment need not know the other commands. Where it is
+/// called wrongly, or asked for help, all of them together say so.
+#[derive(Debug, Parser)]
+struct HookAlone {
+    #[command(flatten)]
+    hook: hook::HookArgs,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
@@ -104,6 +112,13 @@ enum Command {
 impl Cli {
     /// Reads the arguments; where they make no sense, or only help was asked for, says so and gives the exit status.
     pub fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ExitCode> {
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        if let [_, rest @ ..] = &arguments[..]
+            && rest.first().is_some_and(|command| command == "hook")
+            && let Ok(HookAlone { hook }) = HookAlone::try_parse_from(rest)
+        {
+            return Ok(Self { command: Command::Hook(hook) });
+        }
         Self::try_parse_from(arguments).map_err(|error| {
             let _ = error.print();
             match error.use_stderr() {

@@ -49,16 +49,18 @@ pub struct FleetInstance {
     pub ssm: Result<Option<String>, Failure>,
 }
 
-/// Asks everything, and changes nothing. `tags` asks about instances' tags.
-pub async fn gather_fleet(sdk: SdkConfig, tags: &Tags, name: DeploymentGroup, patience: Patience) -> FleetFacts {
-    let nobody = InstanceId::new("i-operator");
-    let deployments = Deployments::new(sdk.clone(), nobody.clone());
+/// Asks everything, and changes nothing. `tags` asks about instances' tags, and `balancer` about target groups.
+pub async fn gather_fleet(
+    sdk: SdkConfig,
+    tags: &Tags,
+    balancer: &Balancer,
+    name: DeploymentGroup,
+    patience: Patience,
+) -> FleetFacts {
+    let deployments = Deployments::new(sdk.clone(), InstanceId::new("i-operator"));
     let group = deployments.group(&name).await;
     let (instances, balancers) = match &group {
-        Ok(group) => {
-            let balancer = Balancer::new(sdk.clone(), nobody, None);
-            (selected(&sdk, tags, group).await, named(&balancer, &group.balancers).await)
-        }
+        Ok(group) => (selected(&sdk, tags, group).await, named(balancer, &group.balancers).await),
         Err(failure) => (Err(failure.clone()), Err(failure.clone())),
     };
     let latest = deployments.latest(&name, 3).await;

@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::doors::{Credentials, with_causes};
 use crate::effect::failure::Asked;
 use crate::effect::tags::{Owner, Tags};
-use crate::effect::{AutoScaling, Balancer, Deployments, aws};
+use crate::effect::{AutoScaling, Balancer, Deployments, OwnIds, aws};
 use crate::intake::host_agents::HostAgents;
 use crate::intake::imds::{Identity, Imds};
 
@@ -70,7 +70,9 @@ pub async fn gather(asking: Asking<'_>) -> Facts {
     }
     let elastigroup = elastigroup::ask(settings, identity.as_ref().ok(), &sdk, &doors, imds, secrets).await;
     let domain = identity.as_ref().map_or("amazonaws.com", |known| &known.domain);
-    permissions.push(auto_scaling(&AutoScaling::new(sdk.clone(), doors, instance.clone(), domain)).await);
+    permissions.push(auto_scaling(&AutoScaling::new(sdk.clone(), doors.clone(), instance.clone(), domain)).await);
+    let own = OwnIds { instance: instance.clone(), address };
+    let balancer = Balancer::new(sdk.clone(), doors, own, domain);
     Facts {
         credentials: credentials(&sdk).await,
         tags: tags(imds).await,
@@ -79,7 +81,7 @@ pub async fn gather(asking: Asking<'_>) -> Facts {
         group_named: named,
         group,
         owner: settings.core.owner,
-        registered: registered(&Balancer::new(sdk, instance, address), &settings.target_groups).await,
+        registered: registered(&balancer, &settings.target_groups).await,
         patience: Patience::of(settings),
         elastigroup,
         probes: settings.probes.len(),

@@ -1,14 +1,11 @@
 //! The Auto Scaling group that this instance may be in: the five calls that it makes there, without the service's SDK.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_smithy_xml::decode::{Document, XmlDecodeError, try_data};
-use form_urlencoded::Serializer;
 use pitcrew_core::ids::InstanceId;
-use pitcrew_core::wire::{Failure, FailureKind};
+use pitcrew_core::wire::Failure;
 
 use super::aws::Doors;
 use super::failure::Asked;
@@ -61,7 +58,7 @@ impl AutoScaling {
             ("HealthStatus", if healthy { "Healthy" } else { "Unhealthy" }),
             ("ShouldRespectGracePeriod", if in_grace { "false" } else { "true" }),
         ];
-        self.call(&asked, &call).await.map(drop)
+        self.service.call(VERSION, &asked, &call).await.map(drop)
     }
 
     /// Where the instance stands; `None`: in no group. Fails with `Denied` where the role lacks
@@ -69,8 +66,9 @@ impl AutoScaling {
     pub(crate) async fn membership(&self) -> Result<Option<Membership>, Failure> {
         let permission = "autoscaling:DescribeAutoScalingInstances";
         let asked = Asked { permission, object: &self.object(), resource: "*" };
-        let text = self.call(&asked, &[("InstanceIds.member.1", self.instance.as_str())]).await?;
-        let mut members = read(&asked, &text, "AutoScalingInstances", ["AutoScalingGroupName", "LifecycleState"])?;
+        let call = [("InstanceIds.member.1", self.instance.as_str())];
+        let answer = self.service.call(VERSION, &asked, &call).await?;
+        let mut members = answer.members("AutoScalingInstances", ["AutoScalingGroupName", "LifecycleState"])?;
         Ok(members.pop().filter(|[group, _]| !group.is_empty()).map(|[group, state]| Membership { group, state }))
     }
 
@@ -78,9 +76,9 @@ impl AutoScaling {
     pub(super) async fn hooks(&self, group: &str) -> Result<Vec<LifecycleHook>, Failure> {
         let object = format!("Auto Scaling group `{group}`");
         let asked = Asked { permission: "autoscaling:DescribeLifecycleHooks", object: &object, resource: "*" };
-        let text = self.call(&asked, &[("AutoScalingGroupName", group)]).await?;
+        let answer = self.service.call(VERSION, &asked, &[("AutoScalingGroupName", group)]).await?;
         let facts = ["LifecycleHookName", "LifecycleTransition", "HeartbeatTimeout"];
-        let hooks = read(&asked, &text, "LifecycleHooks", facts)?;
+        let hooks = answer.members("LifecycleHooks", facts)?;
         let hook = |[name, transition, timeout]: [String; 3]| {
             let timeout = timeout.parse().ok().map(Duration::from_secs);
             LifecycleHook { name, transition, timeout }
@@ -113,17 +111,7 @@ impl AutoScaling {
         let asked = Asked { permission, object: &object, resource: "*" };
         let whose =
             [("AutoScalingGroupName", group), ("LifecycleHookName", hook), ("InstanceId", self.instance.as_str())];
-        self.call(&asked, &[&whose, more].concat()).await.map(drop)
-    }
-
-    async fn call(&self, asked: &Asked<'_>, parameters: &[(&str, &str)]) -> Result<String, Failure> {
-        let form = Serializer::new(String::new())
-            .append_pair("Action", asked.operation())
-            .append_pair("Version", VERSION)
-            .extend_pairs(parameters)
-            .finish();
-        let body = self.service.post(form, asked).await?;
-        Ok(String::from_utf8_lossy(&body).into_owned())
+        self.service.call(VERSION, &asked, &[&whose, more].concat()).await.map(drop)
     }
 
     fn object(&self) -> String {
@@ -131,65 +119,8 @@ impl AutoScaling {
     }
 }
 
-fn read<const N: usize>(
-    asked: &Asked<'_>,
-    text: &str,
-    list: &str,
-    facts: [&str; N],
-) -> Result<Vec<[String; N]>, Failure> {
-    members(text, list, facts).map_err(|error| {
-        let sentence = format!("{} was answered with what cannot be read: {error}", asked.operation());
-        Failure { kind: FailureKind::Unavailable, sentence }
-    })
-}
-
-/// These facts of each member of a list, empty where one is not told:
-/// `<XResponse><XResult><LIST><member><FACT>…</FACT>…</member>…</LIST></XResult>…</XResponse>`.
-fn members<const N: usize>(text: &str, list: &str, facts: [&str; N]) -> Result<Vec<[String; N]>, XmlDecodeError> {
-    let mut found = Vec::new();
-    let mut document = Document::new(text);
-    let mut root = document.root_element()?;
-    while let Some(mut result) = root.next_tag() {
-        while let Some(mut of) = result.next_tag() {
-            if of.start_el().local() != list {
-                continue;
-            }
-            while let Some(mut member) = of.next_tag() {
-                let mut told = BTreeMap::new();
-                while let Some(mut fact) = member.next_tag() {
-                    let name = facts.into_iter().find(|name| *name == fact.start_el().local());
-                    if let Some(name) = name {
-                        told.insert(name, try_data(&mut fact)?.into_owned());
-                    }
-                }
-                found.push(facts.map(|name| told.remove(name).unwrap_or_default()));
-            }
-        }
-    }
-    Ok(found)
-}
-
 impl fmt::Debug for AutoScaling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AutoScaling({})", self.instance)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn facts_are_read_past_what_is_nested_and_what_is_not_asked() {
-        let text = "<DescribeAutoScalingInstancesResponse><DescribeAutoScalingInstancesResult><NextToken>t</NextToken>\
-            <AutoScalingInstances><member><LaunchTemplate><Version>3</Version></LaunchTemplate>\
-            <LifecycleState>InService</LifecycleState><AutoScalingGroupName>fleet</AutoScalingGroupName></member>\
-            <member><InstanceId>i-2</InstanceId></member></AutoScalingInstances>\
-            </DescribeAutoScalingInstancesResult><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata>\
-            </DescribeAutoScalingInstancesResponse>";
-        let read = members(text, "AutoScalingInstances", ["AutoScalingGroupName", "LifecycleState"]).unwrap();
-        assert_eq!(read, [["fleet", "InService"], ["", ""]]);
-        assert_eq!(members(text, "LifecycleHooks", ["LifecycleHookName"]).unwrap(), [[""; 1]; 0]);
-        assert!(members("no XML", "AutoScalingInstances", ["LifecycleState"]).is_err());
     }
 }

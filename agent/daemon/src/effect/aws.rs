@@ -26,6 +26,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 
+use super::credentials::Remembered;
 use crate::config::Aws;
 use crate::doors::{Clock, Transport, TransportError};
 
@@ -94,20 +95,22 @@ pub fn of_role(endpoint: &str, doors: &Doors) -> anyhow::Result<SharedCredential
 }
 
 /// The core retries, by kind of failure and with its own jitter, so the SDK must not; and one call is short enough to be
-/// bounded as a whole, so a stalled stream needs no protection of its own.
+/// bounded as a whole, so a stalled stream needs no protection of its own. Credentials are remembered for all services at
+/// once, also for those that are called without the SDK, which would remember them for each client of its own.
 fn behind_doors(config: SdkConfig, timeout: Duration, doors: &Doors) -> SdkConfig {
-    let clock = SdkClock(doors.clock.clone());
-    let identities =
-        IdentityCache::lazy().time_source(clock.clone()).sleep_impl(TokioSleep::new()).load_timeout(timeout).build();
+    let credentials = config.credentials_provider();
+    let credentials =
+        credentials.map(|inner| SharedCredentialsProvider::new(Remembered::new(inner, doors.clock.clone())));
     let timeouts =
         TimeoutConfig::builder().connect_timeout(timeout).read_timeout(timeout).operation_timeout(timeout).build();
+    let mut config = config.into_builder();
+    config.set_credentials_provider(credentials);
     config
-        .into_builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(SdkTransport(doors.transport.clone()))
         .sleep_impl(TokioSleep::new())
-        .time_source(clock)
-        .identity_cache(identities)
+        .time_source(SdkClock(doors.clock.clone()))
+        .identity_cache(IdentityCache::no_cache())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())

@@ -6,6 +6,7 @@ pub mod auto_scaling;
 pub mod aws;
 pub mod balancer;
 pub mod cloudwatch;
+mod credentials;
 pub mod deployments;
 pub mod elastigroup;
 pub(crate) mod failure;
@@ -20,7 +21,7 @@ pub mod tags;
 
 pub use announce::Announcer;
 pub use auto_scaling::AutoScaling;
-pub use balancer::Balancer;
+pub use balancer::{Balancer, OwnIds};
 pub use cloudwatch::CloudWatch;
 pub use deployments::Deployments;
 pub use elastigroup::Elastigroup;

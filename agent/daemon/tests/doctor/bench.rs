@@ -11,8 +11,8 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use pitcrew::config::{self, Settings};
 use pitcrew::doctor::{self, Asking, Line, Patience, Space};
 use pitcrew::doors::TokioClock;
-use pitcrew::effect::aws;
 use pitcrew::effect::tags::{Owner, Tags};
+use pitcrew::effect::{Balancer, OwnIds, aws};
 use pitcrew::intake::host_agents::HostAgents;
 use pitcrew::intake::imds::{Endpoint, Imds};
 use pitcrew::simulated::transport;
@@ -150,7 +150,7 @@ impl Bench {
         doctor::diagnose(&facts.await)
     }
 
-    pub(crate) fn operator(&self) -> (SdkConfig, Tags) {
+    pub(crate) fn operator(&self) -> (SdkConfig, Tags, Balancer) {
         let doors = self.doors();
         let keys = SessionKeys::of_limited_operator(self.world().clock.wall() + Duration::from_secs(3600));
         let credentials =
@@ -159,14 +159,17 @@ impl Bench {
         let credentials = SharedCredentialsProvider::new(credentials);
         let sdk = aws::fixed("us-west-2", &endpoint, Duration::from_secs(5), credentials, &doors);
         let owner = Owner { partition: "aws", account: "*", domain: "amazonaws.com" };
-        let tags = Tags::new(sdk.clone(), doors, InstanceId::new("*"), &owner);
-        (sdk, tags)
+        let tags = Tags::new(sdk.clone(), doors.clone(), InstanceId::new("*"), &owner);
+        let nobody = OwnIds { instance: InstanceId::new("i-operator"), address: None };
+        let balancer = Balancer::new(sdk.clone(), doors, nobody, owner.domain);
+        (sdk, tags, balancer)
     }
 
     pub(crate) async fn look_at_fleet(&self) -> Vec<Line> {
-        let (sdk, tags) = self.operator();
+        let (sdk, tags, balancer) = self.operator();
         let name = Name { application: "sample".to_owned(), name: "sample-fleet".to_owned() };
-        doctor::diagnose_fleet(&doctor::gather_fleet(sdk, &tags, name, Patience::of(&self.settings)).await)
+        let facts = doctor::gather_fleet(sdk, &tags, &balancer, name, Patience::of(&self.settings)).await;
+        doctor::diagnose_fleet(&facts)
     }
 
     /// A deployment of the fleet's group goes on; returns its id.

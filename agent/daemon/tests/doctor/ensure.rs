@@ -7,7 +7,7 @@ use crate::bench::Bench;
 
 /// What was said while it was installed, and how that ended.
 async fn install(bench: &Bench, instances: &[String]) -> (Vec<String>, Result<(), String>) {
-    let (sdk, _) = bench.operator();
+    let (sdk, ..) = bench.operator();
     let mut said = Vec::new();
     let outcome = ensure::send(&sdk, instances, &mut |line| said.push(line.to_owned())).await;
     (said, outcome.map_err(|error| format!("{error:#}")))
@@ -55,7 +55,7 @@ async fn an_instance_that_systems_manager_does_not_see_is_refused_with_what_to_d
 #[tokio::test(start_paused = true)]
 async fn an_association_carries_its_schedule_target_and_an_update_in_place() {
     let bench = Bench::new().await;
-    let (sdk, _) = bench.operator();
+    let (sdk, ..) = bench.operator();
     let tagged = Who::Tagged { key: "deploy".to_owned(), value: "true".to_owned() };
     let id = ensure::associate(&sdk, &tagged, "rate(14 days)").await.unwrap();
     let known = bench.world().associations();

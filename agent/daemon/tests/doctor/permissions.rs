@@ -59,7 +59,7 @@ async fn complaints(bench: &Bench) -> Vec<(&'static str, String)> {
     let lines = bench.look_at_fleet().await.into_iter().filter(|line| line.level == Level::Failed);
     let mut told: Vec<_> =
         lines.map(|line| (line.check, format!("{} {}", line.why, line.fix.unwrap_or_default()))).collect();
-    let (sdk, _) = bench.operator();
+    let (sdk, ..) = bench.operator();
     let instances = vec![bench.seat().instance_id.clone()];
     if let Err(error) = ensure::send(&sdk, &instances, &mut |_| {}).await {
         told.push(("ensure", format!("{error:#}")));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pitcrew::effect::{Balancer, Deployments};
+use pitcrew::effect::{Balancer, Deployments, OwnIds};
 use pitcrew_core::ids::{DeploymentGroup, InstanceId, TargetGroupArn};
 use pitcrew_core::wire::{FailureKind, GroupFacts, Owner, Target, TargetState};
 
@@ -39,7 +39,12 @@ async fn targets_come_and_go_as_we_say() {
     ];
     moto.call("elasticloadbalancing", "ModifyTargetGroupAttributes", &delay).await;
 
-    let mine = Balancer::new(moto.config(), InstanceId::new(&*me), Some("10.11.12.13".to_owned()));
+    let mine = Balancer::new(
+        moto.config(),
+        moto.doors(),
+        OwnIds { instance: InstanceId::new(&*me), address: Some("10.11.12.13".to_owned()) },
+        "amazonaws.com",
+    );
     assert_eq!(mine.discover(&[]).await, Ok(vec![]), "in no group yet");
     mine.register(&web, &[target(&me, 8080), target(&peer, 8081)]).await.unwrap();
     mine.register(&by_address, &[target("10.11.12.13", 9000)]).await.unwrap();

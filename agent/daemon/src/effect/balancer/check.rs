@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_elasticloadbalancingv2::Client;
 use pitcrew_core::ids::TargetGroupArn;
 use pitcrew_core::wire::{Failure, TargetState};
 
-use super::{Asked, health, named};
+use super::{Api, Asked, health, named};
 
 /// A target group's health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,30 +25,24 @@ impl HealthCheck {
 }
 
 /// AWS's defaults, where the group says nothing of its own.
-const INTERVAL: i32 = 30;
-const THRESHOLD: i32 = 5;
+const INTERVAL: u64 = 30;
+const THRESHOLD: u32 = 5;
 
 /// From `DescribeTargetGroups`.
-pub(super) async fn of(client: &Client, group: &TargetGroupArn) -> Result<HealthCheck, Failure> {
+pub(super) async fn of(api: &Api, group: &TargetGroupArn) -> Result<HealthCheck, Failure> {
     let asked = Asked { permission: "elasticloadbalancing:DescribeTargetGroups", object: &named(group), resource: "*" };
-    let answer = client.describe_target_groups().target_group_arns(group.as_str()).send().await;
-    let answer = answer.map_err(|error| asked.explain(&error))?;
-    let described = answer.target_groups().first();
-    let or = |value: Option<i32>, default: i32| u32::try_from(value.unwrap_or(default)).unwrap_or_default();
-    let seconds = or(described.and_then(|group| group.health_check_interval_seconds()), INTERVAL);
+    let answer = api.call(&asked, &[("TargetGroupArns.member.1", group.as_str())]).await?;
+    let described = answer.members("TargetGroups", ["HealthCheckIntervalSeconds", "HealthyThresholdCount"])?;
+    let [interval, threshold] = described.into_iter().next().unwrap_or_default();
     Ok(HealthCheck {
-        interval: Duration::from_secs(seconds.into()),
-        healthy_threshold: or(described.and_then(|group| group.healthy_threshold_count()), THRESHOLD),
+        interval: Duration::from_secs(interval.parse().unwrap_or(INTERVAL)),
+        healthy_threshold: threshold.parse().unwrap_or(THRESHOLD),
     })
 }
 
 /// Everybody who is registered in the group, by id or address, from `DescribeTargetHealth`.
-pub(super) async fn members(client: &Client, group: &TargetGroupArn) -> Result<BTreeSet<String>, Failure> {
-    let listed = health::describe(client, group).await?;
-    let registered = listed.iter().filter_map(|listed| {
-        let state = health::state(listed.target_health()?)?;
-        let id = listed.target()?.id()?;
-        TargetState::is_registered(&state).then(|| id.to_owned())
-    });
-    Ok(registered.collect())
+pub(super) async fn members(api: &Api, group: &TargetGroupArn) -> Result<BTreeSet<String>, Failure> {
+    let listed = health::describe(api, group).await?;
+    let registered = listed.into_iter().filter(|listed| listed.state.as_ref().is_some_and(TargetState::is_registered));
+    Ok(registered.map(|listed| listed.id).filter(|id| !id.is_empty()).collect())
 }

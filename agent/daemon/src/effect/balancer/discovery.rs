@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use aws_sdk_elasticloadbalancingv2::Client;
-use aws_sdk_elasticloadbalancingv2::types::{TargetGroup, TargetTypeEnum};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use pitcrew_core::ids::TargetGroupArn;
 use pitcrew_core::wire::{Failure, FailureKind, GroupFacts};
 
-use super::{Asked, OwnIds, health, named};
+use super::{Answer, Api, Asked, OwnIds, health, named};
 
 /// Enough to look through a hundred groups in a few seconds, too few to spend a fleet's share of the API's rate.
 const AT_A_TIME: usize = 4;
@@ -22,13 +20,13 @@ const DEFAULT_DELAY: Duration = Duration::from_secs(300);
 
 const DESCRIBE_GROUPS: &str = "elasticloadbalancing:DescribeTargetGroups";
 
-pub(super) async fn discover(client: &Client, own: &OwnIds, wanted: &[String]) -> Result<Vec<GroupFacts>, Failure> {
+pub(super) async fn discover(api: &Api, own: &OwnIds, wanted: &[String]) -> Result<Vec<GroupFacts>, Failure> {
     let groups = if wanted.is_empty() {
-        holding(client, own).await?
+        holding(api, own).await?
     } else {
-        some_at_a_time(wanted.iter().map(|name| patiently(|| one(client, name))).collect()).await?
+        some_at_a_time(wanted.iter().map(|name| patiently(|| one(api, name))).collect()).await?
     };
-    let questions = groups.iter().map(|arn| patiently(|| facts(client, arn.clone()))).collect();
+    let questions = groups.iter().map(|arn| patiently(|| facts(api, arn.clone()))).collect();
     let mut facts = some_at_a_time(questions).await?;
     facts.sort_by(|a, b| a.arn.cmp(&b.arn));
     facts.dedup_by(|a, b| a.arn == b.arn);
@@ -36,47 +34,40 @@ pub(super) async fn discover(client: &Client, own: &OwnIds, wanted: &[String]) -
 }
 
 /// The group that an operator named, by name or ARN: asked for by itself, so that a wrong name is the one in the answer.
-async fn one(client: &Client, name: &str) -> Result<TargetGroupArn, Failure> {
-    let request = client.describe_target_groups();
-    let request = match name.starts_with("arn:") {
-        true => request.target_group_arns(name),
-        false => request.names(name),
+async fn one(api: &Api, name: &str) -> Result<TargetGroupArn, Failure> {
+    let by = match name.starts_with("arn:") {
+        true => "TargetGroupArns.member.1",
+        false => "Names.member.1",
     };
     let object = format!("target group `{name}` (from `target_groups` in `[traffic]`)");
     let asked = Asked { permission: DESCRIBE_GROUPS, object: &object, resource: "*" };
-    let answer = request.send().await.map_err(|error| asked.explain(&error))?;
-    let Some(group) = answer.target_groups().first() else {
-        return Err(Failure { kind: FailureKind::NotFound, sentence: format!("{object} does not exist") });
-    };
-    match group.target_group_arn() {
-        Some(arn) if can_hold_instances(group) => Ok(TargetGroupArn::new(arn)),
-        Some(_) | None => Err(Failure {
+    let group = listed(&api.call(&asked, &[(by, name)]).await?)?.into_iter().next();
+    match group {
+        Some(group) if group.can_hold_instances() => Ok(group.arn),
+        Some(group) => Err(Failure {
             kind: FailureKind::Invalid,
             sentence: format!(
                 "{object} has targets of type `{}`, which no instance can be: take it out of the list",
-                group.target_type().map_or("unknown", TargetTypeEnum::as_str)
+                group.of_type
             ),
         }),
+        None => Err(Failure { kind: FailureKind::NotFound, sentence: format!("{object} does not exist") }),
     }
 }
 
 /// Every group of the region that holds this instance.
-async fn holding(client: &Client, own: &OwnIds) -> Result<Vec<TargetGroupArn>, Failure> {
-    let groups = all(client).await?;
-    let questions = groups.iter().map(|arn| patiently(|| if_holding(client, own, arn.clone()))).collect();
+async fn holding(api: &Api, own: &OwnIds) -> Result<Vec<TargetGroupArn>, Failure> {
+    let groups = all(api).await?;
+    let questions = groups.iter().map(|arn| patiently(|| if_holding(api, own, arn.clone()))).collect();
     let found = some_at_a_time(questions).await?;
     Ok(found.into_iter().flatten().collect())
 }
 
 /// The group itself, where it holds this instance.
-async fn if_holding(client: &Client, own: &OwnIds, group: TargetGroupArn) -> Result<Option<TargetGroupArn>, Failure> {
-    match health::describe(client, &group).await {
+async fn if_holding(api: &Api, own: &OwnIds, group: TargetGroupArn) -> Result<Option<TargetGroupArn>, Failure> {
+    match health::describe(api, &group).await {
         Ok(listed) => {
-            let held = listed.iter().any(|listed| {
-                let id = listed.target().and_then(|target| target.id());
-                let state = listed.target_health().and_then(health::state);
-                id.is_some_and(|id| own.holds(id)) && state.is_some()
-            });
+            let held = listed.iter().any(|listed| own.holds(&listed.id) && listed.state.is_some());
             Ok(held.then_some(group))
         }
         // Deleted since it was listed.
@@ -108,46 +99,52 @@ where
     ask().await
 }
 
-async fn all(client: &Client) -> Result<Vec<TargetGroupArn>, Failure> {
+async fn all(api: &Api) -> Result<Vec<TargetGroupArn>, Failure> {
     let asked = Asked { permission: DESCRIBE_GROUPS, object: "the region's target groups", resource: "*" };
     let mut found = Vec::new();
     let mut marker = None;
     loop {
-        let page = patiently(|| async {
-            let request = client.describe_target_groups().set_marker(marker.clone());
-            request.send().await.map_err(|error| asked.explain(&error))
-        });
-        let page = page.await?;
-        let usable = page.target_groups().iter().filter(|group| can_hold_instances(group));
-        found.extend(usable.filter_map(TargetGroup::target_group_arn).map(TargetGroupArn::new));
-        marker = page.next_marker.filter(|marker| !marker.is_empty());
+        let after = marker.as_deref().map(|marker| ("Marker", marker));
+        let page = patiently(|| api.call(&asked, after.as_slice())).await?;
+        let usable = listed(&page)?.into_iter().filter(Group::can_hold_instances);
+        found.extend(usable.map(|group| group.arn));
+        marker = page.fact("NextMarker")?;
         if marker.is_none() {
             return Ok(found);
         }
     }
 }
 
-/// Groups of functions and of other balancers cannot hold an instance.
-fn can_hold_instances(group: &TargetGroup) -> bool {
-    match group.target_type() {
-        Some(TargetTypeEnum::Instance | TargetTypeEnum::Ip) => true,
-        Some(TargetTypeEnum::Lambda | TargetTypeEnum::Alb) => false,
-        // A type that is newer than this program, or not said: the group's targets will tell.
-        Some(_) | None => true,
+/// A target group, as far as it matters whether it can hold an instance.
+struct Group {
+    arn: TargetGroupArn,
+    of_type: String,
+}
+
+/// From `DescribeTargetGroups`.
+fn listed(answer: &Answer<'_>) -> Result<Vec<Group>, Failure> {
+    let groups = answer.members("TargetGroups", ["TargetGroupArn", "TargetType"])?;
+    let groups = groups.into_iter().filter(|[arn, _]| !arn.is_empty());
+    Ok(groups.map(|[arn, of_type]| Group { arn: TargetGroupArn::new(arn), of_type }).collect())
+}
+
+impl Group {
+    /// Groups of functions and of other balancers cannot. Of a type that is newer than this program, or not said, the
+    /// group's targets will tell.
+    fn can_hold_instances(&self) -> bool {
+        !matches!(self.of_type.as_str(), "lambda" | "alb")
     }
 }
 
-async fn facts(client: &Client, arn: TargetGroupArn) -> Result<GroupFacts, Failure> {
+async fn facts(api: &Api, arn: TargetGroupArn) -> Result<GroupFacts, Failure> {
     let asked =
         Asked { permission: "elasticloadbalancing:DescribeTargetGroupAttributes", object: &named(&arn), resource: "*" };
-    let request = client.describe_target_group_attributes();
-    let answer = request.target_group_arn(arn.as_str()).send().await;
-    let answer = answer.map_err(|error| asked.explain(&error))?;
-    let delay = answer
-        .attributes()
-        .iter()
-        .find(|attribute| attribute.key() == Some("deregistration_delay.timeout_seconds"))
-        .and_then(|attribute| attribute.value()?.parse().ok())
+    let answer = api.call(&asked, &[("TargetGroupArn", arn.as_str())]).await?;
+    let attributes = answer.members("Attributes", ["Key", "Value"])?;
+    let delay = attributes
+        .into_iter()
+        .find(|[key, _]| key == "deregistration_delay.timeout_seconds")
+        .and_then(|[_, value]| value.parse().ok())
         .map_or(DEFAULT_DELAY, Duration::from_secs);
     Ok(GroupFacts { arn, deregistration_delay: delay })
 }

@@ -2,27 +2,30 @@
 
 use std::net::IpAddr;
 
-use aws_sdk_elasticloadbalancingv2::Client;
-use aws_sdk_elasticloadbalancingv2::types::{
-    TargetDescription, TargetHealth, TargetHealthDescription, TargetHealthReasonEnum as Reason,
-    TargetHealthStateEnum as State,
-};
 use pitcrew_core::ids::TargetGroupArn;
 use pitcrew_core::wire::{Failure, Observation, Target, TargetState};
 
-use super::{Asked, OwnIds, named};
+use super::{Api, Asked, OwnIds, named};
 
-pub(super) async fn observe(client: &Client, own: &OwnIds, group: &TargetGroupArn) -> Result<Observation, Failure> {
+/// One of a group's targets, as the balancer lists it.
+pub(super) struct Listed {
+    /// An instance's id or an address.
+    pub(super) id: String,
+    /// `None`: not registered.
+    pub(super) state: Option<TargetState>,
+    port: Option<u16>,
+    zone: Option<String>,
+}
+
+pub(super) async fn observe(api: &Api, own: &OwnIds, group: &TargetGroupArn) -> Result<Observation, Failure> {
     let mut observation = Observation::default();
-    for listed in describe(client, group).await? {
-        let (Some(target), Some(health)) = (listed.target(), listed.target_health()) else {
+    for listed in describe(api, group).await? {
+        let own = own.holds(&listed.id);
+        let Some(state) = listed.state.clone() else {
             continue;
         };
-        let Some(state) = state(health) else {
-            continue;
-        };
-        if own.holds(target.id().unwrap_or_default()) {
-            if let Some(target) = own_target(target) {
+        if own {
+            if let Some(target) = listed.target() {
                 observation.own.insert(target, state);
             }
         } else if state.is_registered() {
@@ -34,46 +37,42 @@ pub(super) async fn observe(client: &Client, own: &OwnIds, group: &TargetGroupAr
 }
 
 /// Asked without naming targets: only so does the balancer list every port, and the peers.
-pub(super) async fn describe(client: &Client, group: &TargetGroupArn) -> Result<Vec<TargetHealthDescription>, Failure> {
-    let request = client.describe_target_health();
-    match request.target_group_arn(group.as_str()).send().await {
-        Ok(answer) => Ok(answer.target_health_descriptions.unwrap_or_default()),
-        Err(error) => {
-            let asked =
-                Asked { permission: "elasticloadbalancing:DescribeTargetHealth", object: &named(group), resource: "*" };
-            Err(asked.explain(&error))
-        }
-    }
+pub(super) async fn describe(api: &Api, group: &TargetGroupArn) -> Result<Vec<Listed>, Failure> {
+    let permission = "elasticloadbalancing:DescribeTargetHealth";
+    let asked = Asked { permission, object: &named(group), resource: "*" };
+    let answer = api.call(&asked, &[("TargetGroupArn", group.as_str())]).await?;
+    let facts = ["Target/Id", "Target/Port", "Target/AvailabilityZone", "TargetHealth/State", "TargetHealth/Reason"];
+    let listed = answer.members("TargetHealthDescriptions", facts)?;
+    let listed = listed.into_iter().map(|[id, port, zone, word, reason]| Listed {
+        state: state(&word, &reason),
+        port: port.parse().ok(),
+        zone: Some(zone).filter(|zone| !zone.is_empty()),
+        id,
+    });
+    Ok(listed.collect())
 }
 
 /// `None`: not registered.
-pub(super) fn state(health: &TargetHealth) -> Option<TargetState> {
-    let reason = health.reason().map(Reason::as_str).unwrap_or_default();
-    let state = match health.state() {
-        Some(State::Initial) => TargetState::Initial,
-        Some(State::Healthy) => TargetState::Healthy,
-        Some(State::Unhealthy) => TargetState::Unhealthy(reason.to_owned()),
-        Some(State::UnhealthyDraining) => TargetState::Unhealthy("unhealthy.draining".to_owned()),
-        Some(State::Draining) => TargetState::Draining,
-        Some(State::Unavailable) => TargetState::Unavailable(reason.to_owned()),
-        Some(State::Unused) => match health.reason() {
-            Some(Reason::NotRegistered) => return None,
-            Some(Reason::NotInUse) => TargetState::NotInUse,
-            _ => TargetState::Unknown(format!("unused, {reason}")),
-        },
-        Some(other) => TargetState::Unknown(other.as_str().to_owned()),
-        None => TargetState::Unknown(String::new()),
+fn state(word: &str, reason: &str) -> Option<TargetState> {
+    let state = match (word, reason) {
+        ("initial", _) => TargetState::Initial,
+        ("healthy", _) => TargetState::Healthy,
+        ("unhealthy", _) => TargetState::Unhealthy(reason.to_owned()),
+        ("unhealthy.draining", _) => TargetState::Unhealthy("unhealthy.draining".to_owned()),
+        ("draining", _) => TargetState::Draining,
+        ("unavailable", _) => TargetState::Unavailable(reason.to_owned()),
+        ("unused", "Target.NotRegistered") => return None,
+        ("unused", "Target.NotInUse") => TargetState::NotInUse,
+        ("unused", _) => TargetState::Unknown(format!("unused, {reason}")),
+        (other, _) => TargetState::Unknown(other.to_owned()),
     };
     Some(state)
 }
 
-/// The registration as it must be given back: a zone goes with an address only.
-fn own_target(target: &TargetDescription) -> Option<Target> {
-    let id = target.id()?;
-    let port = u16::try_from(target.port()?).ok()?;
-    let zone = match id.parse::<IpAddr>() {
-        Ok(_) => target.availability_zone().map(str::to_owned),
-        Err(_) => None,
-    };
-    Some(Target { id: id.to_owned(), port, zone })
+impl Listed {
+    /// The registration as it must be given back: a zone goes with an address only.
+    fn target(self) -> Option<Target> {
+        let zone = self.zone.filter(|_| self.id.parse::<IpAddr>().is_ok());
+        Some(Target { port: self.port?, id: self.id, zone })
+    }
 }

@@ -98,7 +98,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 /// Partition and domain of a region whose IMDS does not tell them.
-fn usual_services(region: &str) -> (&'static str, &'static str) {
+pub(crate) fn usual_services(region: &str) -> (&'static str, &'static str) {
     if region.starts_with("cn-") {
         ("aws-cn", "amazonaws.com.cn")
     } else if region.starts_with("us-gov-") {

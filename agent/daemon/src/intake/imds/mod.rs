@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::doors::{Transport, TransportError};
 pub use endpoint::{Endpoint, EndpointError};
 pub use identity::Identity;
+pub(crate) use identity::usual_services;
 pub use notices::NoticePoller;
 pub use sight::Sight;
 pub use sources::Calendar;

@@ -1,6 +1,8 @@
 //! Calls of AWS services that speak forms and XML, signed here: the SDK of such a service costs more to build than all the
 //! rest.
 
+mod answer;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::SdkConfig;
@@ -8,17 +10,19 @@ use aws_credential_types::provider::ProvideCredentials as _;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
-use aws_smithy_xml::decode::{Document, ScopedDecoder, XmlDecodeError, try_data};
 use aws_types::service_config::ServiceConfigKey;
 use bytes::Bytes;
+use form_urlencoded::Serializer;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Request, StatusCode, Uri};
 use pitcrew_core::wire::Failure;
 use tokio::time::timeout;
 
 use super::aws::Doors;
 use super::failure::Asked;
 use crate::doors::with_causes;
+pub(super) use answer::Answer;
+use answer::refusal;
 
 /// For a call, where the configuration does not say.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,6 +45,22 @@ pub(super) struct Service {
 }
 
 impl Service {
+    /// Calls what was `asked` for, in this `version` of the API. Fails as [`Service::post`].
+    pub(super) async fn call<'a>(
+        &self,
+        version: &str,
+        asked: &'a Asked<'a>,
+        parameters: &[(&str, &str)],
+    ) -> Result<Answer<'a>, Failure> {
+        let form = Serializer::new(String::new())
+            .append_pair("Action", asked.operation())
+            .append_pair("Version", version)
+            .extend_pairs(parameters)
+            .finish();
+        let body = self.post(form, asked).await?;
+        Ok(Answer { text: String::from_utf8_lossy(&body).into_owned(), asked })
+    }
+
     /// Posts `form`, and gives the answer's body. Fails as `asked` words it: with `Denied` where the role lacks its permission.
     pub(super) async fn post(&self, form: String, asked: &Asked<'_>) -> Result<Bytes, Failure> {
         let patience = self.config.timeout_config().and_then(|timeouts| timeouts.operation_timeout());
@@ -103,7 +123,8 @@ impl Service {
         Ok(request)
     }
 
-    /// As the SDK's clients choose theirs: the setting, `AWS_ENDPOINT_URL_<ID>`, `AWS_ENDPOINT_URL`, else AWS.
+    /// As the SDK's clients choose theirs: the setting, `AWS_ENDPOINT_URL_<ID>`, `AWS_ENDPOINT_URL`, else AWS, at the
+    /// address that `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT` ask for.
     fn endpoint(&self, region: &str) -> String {
         let config = &self.config;
         let of_service = || {
@@ -115,7 +136,13 @@ impl Service {
             true => general,
             false => of_service().or(general),
         };
-        let url = chosen.unwrap_or_else(|| format!("https://{}.{region}.{}", self.name, self.domain));
+        let variant = if config.use_fips() == Some(true) { "-fips" } else { "" };
+        let domain = match (config.use_dual_stack(), self.domain.as_str()) {
+            (Some(true), "amazonaws.com") => "api.aws",
+            (Some(true), "amazonaws.com.cn") => "api.amazonwebservices.com.cn",
+            (_, domain) => domain,
+        };
+        let url = chosen.unwrap_or_else(|| format!("https://{}{variant}.{region}.{domain}", self.name));
         match url.ends_with('/') {
             true => url,
             false => url + "/",
@@ -127,59 +154,4 @@ impl Service {
 enum Unsigned {
     Credentials(CredentialsError),
     Other(String),
-}
-
-/// Code and message of an error; empty where there are none.
-fn refusal(answer: &Response<Bytes>) -> (String, String) {
-    let text = std::str::from_utf8(answer.body()).unwrap_or_default();
-    let mut found = (String::new(), String::new());
-    // What cannot be read to its end has said its code by then, or says none.
-    let _ = read_refusal(text, &mut found);
-    found
-}
-
-/// EC2 writes `<Response><Errors><Error><Code>…</Code><Message>…</Message></Error></Errors>…</Response>`, the others
-/// `<ErrorResponse><Error><Code>…</Code><Message>…</Message></Error>…</ErrorResponse>`.
-fn read_refusal(text: &str, found: &mut (String, String)) -> Result<(), XmlDecodeError> {
-    let mut document = Document::new(text);
-    let mut root = document.root_element()?;
-    while let Some(mut below) = root.next_tag() {
-        if below.start_el().local() == "Error" {
-            read_error(&mut below, found)?;
-        } else {
-            while let Some(mut error) = below.next_tag() {
-                read_error(&mut error, found)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn read_error(error: &mut ScopedDecoder<'_, '_>, found: &mut (String, String)) -> Result<(), XmlDecodeError> {
-    while let Some(mut fact) = error.next_tag() {
-        match fact.start_el().local() {
-            "Code" if found.0.is_empty() => found.0 = try_data(&mut fact)?.into_owned(),
-            "Message" if found.1.is_empty() => found.1 = try_data(&mut fact)?.into_owned(),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_ways_of_writing_a_refusal_are_read() {
-        let table = [
-            "<Response><Errors><Error><Code>A</Code><Message>b</Message></Error></Errors><RequestID>r</RequestID></Response>",
-            "<ErrorResponse><Error><Type>Sender</Type><Code>A</Code><Message>b</Message></Error></ErrorResponse>",
-        ];
-        for text in table {
-            let answer = Response::new(Bytes::from(text));
-            assert_eq!(refusal(&answer), ("A".to_owned(), "b".to_owned()), "{text}");
-        }
-        assert_eq!(refusal(&Response::new(Bytes::from("no XML"))), Default::default());
-    }
 }
