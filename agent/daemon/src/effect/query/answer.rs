@@ -1,5 +1,7 @@
 //! Reads what is answered in XML: lists of facts, and refusals.
 
+use std::fmt::Display;
+
 use aws_smithy_xml::decode::{Document, ScopedDecoder, XmlDecodeError, try_data};
 use bytes::Bytes;
 use http::Response;
@@ -9,11 +11,21 @@ use crate::effect::failure::Asked;
 
 /// An answer: `<XResponse><XResult>…</XResult>…</XResponse>`, to what was asked.
 pub(in crate::effect) struct Answer<'a> {
-    pub(super) text: String,
-    pub(super) asked: &'a Asked<'a>,
+    text: String,
+    asked: &'a Asked<'a>,
 }
 
-impl Answer<'_> {
+impl<'a> Answer<'a> {
+    /// Fails with `Unavailable` where this is no answer to what was asked: somebody's sign-in page, for instance.
+    pub(super) fn of(body: &Bytes, asked: &'a Asked<'a>) -> Result<Self, Failure> {
+        let answer = Self { text: String::from_utf8_lossy(body).into_owned(), asked };
+        let root = root(&answer.text).map_err(|error| answer.unreadable(&error))?;
+        match root.strip_suffix("Response") == Some(asked.operation()) {
+            true => Ok(answer),
+            false => Err(answer.unreadable(&format!("it is a `{root}`"))),
+        }
+    }
+
     /// These facts of each member of a list, empty where one is not told. A fact is named by its way from the member:
     /// `LifecycleState`, `Target/Id`. Fails with `Unavailable` where the answer cannot be read.
     pub(in crate::effect) fn members<const N: usize>(
@@ -29,10 +41,15 @@ impl Answer<'_> {
         fact(&self.text, name).map_err(|error| self.unreadable(&error))
     }
 
-    fn unreadable(&self, error: &XmlDecodeError) -> Failure {
+    fn unreadable(&self, error: &dyn Display) -> Failure {
         let sentence = format!("{} was answered with what cannot be read: {error}", self.asked.operation());
         Failure { kind: FailureKind::Unavailable, sentence }
     }
+}
+
+/// What the document calls itself.
+fn root(text: &str) -> Result<String, XmlDecodeError> {
+    Ok(Document::new(text).root_element()?.start_el().local().to_owned())
 }
 
 /// From `<XResponse><XResult><LIST><member>…</member>…</LIST></XResult>…</XResponse>`.

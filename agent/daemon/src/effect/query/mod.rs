@@ -45,7 +45,7 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Calls what was `asked` for, in this `version` of the API. Fails as [`Service::post`].
+    /// Calls what was `asked` for, in this `version` of the API. Fails as [`Service::post`], and as [`Answer::of`].
     pub(super) async fn call<'a>(
         &self,
         version: &str,
@@ -57,8 +57,7 @@ impl Service {
             .append_pair("Version", version)
             .extend_pairs(parameters)
             .finish();
-        let body = self.post(form, asked).await?;
-        Ok(Answer { text: String::from_utf8_lossy(&body).into_owned(), asked })
+        Answer::of(&self.post(form, asked).await?, asked)
     }
 
     /// Posts `form`, and gives the answer's body. Fails as `asked` words it: with `Denied` where the role lacks its permission.
