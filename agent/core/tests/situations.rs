@@ -5,6 +5,8 @@
 #[path = "situations/stage/mod.rs"]
 mod stage;
 
+#[path = "situations/bounds.rs"]
+mod bounds;
 #[path = "situations/dead.rs"]
 mod dead;
 #[path = "situations/deployments.rs"]

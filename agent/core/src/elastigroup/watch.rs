@@ -238,4 +238,18 @@ mod tests {
             "an allowance of nothing"
         );
     }
+
+    #[test]
+    fn a_fleet_asks_as_often_as_its_share_of_the_allowance_bears() {
+        let next = |seconds: u64, limit: u32, used: u32| {
+            next_period(Duration::from_secs(seconds), Some(Load { limit, used })).as_secs()
+        };
+        assert_eq!(next(120, 100, 40), 120, "just its share");
+        assert_eq!(next(120, 100, 60), 180, "half more than its share");
+        assert_eq!(next(120, 100, 30), 90, "three quarters of it");
+        assert_eq!(next(120, 100, 1_000), 240, "no more than double at once");
+        assert_eq!(next(120, 100, 0), 60, "no less than half at once");
+        assert_eq!((next(40, 100, 0), next(1_800, 100, 1_000)), (30, 1_800), "within bounds");
+        assert_eq!((next(30, 0, 0), next(300, 0, 0)), (60, 300), "where no limit is told");
+    }
 }
