@@ -139,6 +139,12 @@ impl Log {
             self.ledger = Some(sentence.to_owned());
         }
     }
+
+    pub(super) fn ledger_written(&mut self) {
+        if self.ledger.take().is_some() {
+            info!("the ledger is written again");
+        }
+    }
 }
 
 /// A failure is a trouble, and is told as such: see [`Log::view`].

@@ -272,7 +272,10 @@ impl Engine {
         let outcome = self.keeper.keep(self.core.memory(), now);
         self.chronicle.ledger_written(outcome.is_ok());
         match &outcome {
-            Ok(()) => self.kept = Some(self.core.memory().clone()),
+            Ok(()) => {
+                self.kept = Some(self.core.memory().clone());
+                self.log.ledger_written();
+            }
             Err(sentence) => self.log.ledger_failed(sentence),
         }
         outcome

@@ -8,6 +8,8 @@ mod script;
 mod scripts;
 
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod sabotage;
 
 use std::collections::BTreeMap;
