@@ -16,6 +16,8 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpUserTimeout;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -37,6 +39,8 @@ pub struct Limits {
     pub head_within: Duration,
     /// From the whole head to the end of the answer, for those that do not follow.
     pub answer_within: Duration,
+    /// A reader that takes nothing of an answer for so long is given up, whether it is there or not.
+    pub taken_within: Duration,
 }
 
 impl Default for Limits {
@@ -46,6 +50,7 @@ impl Default for Limits {
             followers: 4,
             head_within: Duration::from_secs(15),
             answer_within: Duration::from_secs(15),
+            taken_within: Duration::from_secs(15),
         }
     }
 }
@@ -90,6 +95,7 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, audience: Audience, l
         };
         match accepted {
             Ok((stream, _)) => {
+                give_up_after(&stream, limits.taken_within);
                 let seat = seats.take();
                 let (site, busy) = (site.clone(), seat.busy());
                 let handle = conversations.spawn(converse(stream, site, audience, limits, seat));
@@ -100,6 +106,14 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, audience: Audience, l
                 pause(&error).await;
             }
         }
+    }
+}
+
+/// Has the kernel end a connection on which something has waited for so long to be taken or acknowledged.
+fn give_up_after(stream: &TcpStream, taken_within: Duration) {
+    let ms = u32::try_from(taken_within.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = setsockopt(stream, TcpUserTimeout, &ms) {
+        debug!(%error, "a reader that takes nothing keeps its place until a newcomer needs it");
     }
 }
 
@@ -141,10 +155,16 @@ pub async fn talk(
     let outcome = pin!(connection).await;
     match outcome {
         Err(error) if error.is_timeout() && served.load(Ordering::Relaxed) => "closed",
-        Err(error) if error.is_timeout() => "slow",
+        Err(error) if error.is_timeout() || is_timed_out(&error) => "slow",
         Err(error) if error.is_parse() => "garbage",
         Ok(()) | Err(_) => "closed",
     }
+}
+
+/// Whether the kernel gave the reader up.
+fn is_timed_out(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| source.kind() == io::ErrorKind::TimedOut)
 }
 
 #[cfg(test)]

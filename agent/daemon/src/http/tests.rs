@@ -210,6 +210,26 @@ async fn who_is_slow_with_the_head_is_closed_and_counted() {
 }
 
 #[tokio::test]
+async fn who_never_reads_an_answer_is_given_up_and_counted() {
+    let limits = Limits { taken_within: Duration::from_millis(300), ..Limits::default() };
+    let mut stage = Stage::new(Audience::Host, limits).await;
+    stage.probe(Ok(()));
+    let mut deaf = stage.connect().await;
+    // More answers than all buffers on the way hold; the server takes no more questions when they are full.
+    let ask = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
+    let asking = async { while deaf.write_all(&ask).await.is_ok() {} };
+    timeout(Duration::from_secs(20), asking).await.expect("the server gives the reader up");
+    timeout(Duration::from_secs(10), async {
+        while stage.ended("slow") < 1 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("it is counted");
+    assert_eq!(stage.ready().await.0, 200, "and the next one is answered");
+}
+
+#[tokio::test]
 async fn the_oldest_makes_room_and_the_balancer_always_gets_in() {
     let limits = Limits { connections: 8, ..Limits::default() };
     let stage = Stage::new(Audience::Balancer, limits).await;

@@ -23,7 +23,7 @@ fn host() -> Host {
 /// A hook with nothing to wait for, of deployment `number` to a group of its own: a newer one of the same group would
 /// supersede it. Returns the end. A user may have only so many calls open at once: whoever is told so calls again, as
 /// `pitcrew hook` does.
-fn hook(host: &Host, number: usize) -> String {
+pub(crate) fn hook(host: &Host, number: usize) -> String {
     loop {
         let end = call(host, number);
         if !end.contains(r#""reason":"busy""#) {
@@ -68,6 +68,10 @@ fn crowd(host: &Host, count: usize) -> (usize, Duration) {
         let done = answers.iter().filter(|(done, _)| *done).count();
         (done, answers.iter().map(|(_, took)| *took).max().unwrap_or_default())
     })
+}
+
+fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
 
 /// What the process holds for itself. Its text is left out: how much of that is resident says which code has run, and in
@@ -119,6 +123,53 @@ fn callers_that_never_finish_or_never_read_are_in_nobodys_way() {
     assert!(slowest < Duration::from_secs(10), "the slowest took {slowest:?}");
     drop((half_open, slow_readers));
     host.status();
+}
+
+#[test]
+fn half_open_callers_hold_their_seats_for_seconds_and_a_hook_gets_in() {
+    let host = host();
+    let agent = host.ready(&[]);
+    hook(&host, 1);
+    let before = descriptors(agent.0.id());
+    // All seats that this user has, and more: some say nothing, some half a line.
+    let half_open: Vec<UnixStream> = (0..100)
+        .map(|number| {
+            let mut stream = UnixStream::connect(host.place.socket()).unwrap();
+            if number % 2 == 0 {
+                // One too many is told so, and may be gone by now.
+                let _ = stream.write_all(br#"{"v":1,"hook":{"event":"#);
+            }
+            stream
+        })
+        .collect();
+    assert!(descriptors(agent.0.id()) < before + 60, "no more is taken on than there are seats");
+    #[expect(clippy::disallowed_methods, reason = "measures a real process")]
+    let began = Instant::now();
+    assert!(hook(&host, 2).contains(r#""verdict":"done""#), "{}", host.log());
+    assert!(began.elapsed() < Duration::from_secs(10), "after {:?}", began.elapsed());
+    // They are told why, and let go, though they hold on.
+    for stream in &half_open {
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let told = BufReader::new(stream).lines().map_while(Result::ok).collect::<String>();
+        assert!(told.contains("no request came") || told.contains("too many calls open at once"), "{told:?}");
+    }
+    crate::crashes::soon("their descriptors are free", || descriptors(agent.0.id()) <= before);
+}
+
+#[test]
+fn callers_that_vanish_in_the_middle_of_a_hook_leave_nothing_behind() {
+    let host = host();
+    let agent = host.ready(&[]);
+    assert_eq!(crowd(&host, 10).0, 10);
+    let before = descriptors(agent.0.id());
+    for number in 0..100 {
+        let mut stream = UnixStream::connect(host.place.socket()).unwrap();
+        ask(&mut stream, number % 5);
+        // Killed, as far as the agent can tell: no word of farewell, and no answer is read.
+    }
+    assert_eq!(crowd(&host, 50).0, 50, "{}", host.log());
+    crate::crashes::soon("their descriptors are free", || descriptors(agent.0.id()) <= before);
+    assert!(!host.log().contains("panicked"), "{}", host.log());
 }
 
 #[test]
