@@ -68,7 +68,7 @@ async fn play(net: Arc<dyn Net>, seed: u64, rate: f64, keep_alive: bool, lasting
     sleep(Duration::from_millis(100)).await;
 
     let (path, timeout) = ("/".to_owned(), Duration::from_secs(5));
-    let plan = Plan { from: from.ip(), to, path, rate, slow: None, timeout, seed };
+    let plan = Plan { from: from.ip(), to, path, rate, slow: None, timeout, seed, by_second: true };
     let load = Load::start(net, plan, |_| {}).unwrap();
     sleep(lasting).await;
     load.stop().await

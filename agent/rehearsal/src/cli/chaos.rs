@@ -24,6 +24,8 @@ use crate::verdict::Report;
 const RATE: u32 = 60;
 /// New things happen in a world for up to this long.
 const LONGEST: Duration = Duration::from_secs(180);
+/// The agents have read what they need by then.
+const GROWN_UP: Duration = Duration::from_secs(20);
 /// A plan that fails is played again at most so often to make it shorter.
 const PLAYS: usize = 300;
 
@@ -50,11 +52,22 @@ struct Episode {
     #[serde(flatten)]
     tally: Tally,
     broken: Vec<String>,
+    /// How many worlds had ended before it.
+    ended_before: u64,
     /// Of this process, after it.
     rss_kib: u64,
-    /// Of the agents at the end of it, the largest; only of real ones.
+    /// Only of real agents.
     #[serde(skip_serializing_if = "Option::is_none")]
-    agent_rss_kib: Option<u64>,
+    agents: Option<Resident>,
+}
+
+/// The resident set of the largest agent of a world.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Resident {
+    /// When it had been up for [`GROWN_UP`], or sooner in a shorter world.
+    early_kib: u64,
+    /// At the end.
+    late_kib: u64,
 }
 
 /// All of them together.
@@ -66,10 +79,11 @@ struct Figures {
     worlds: usize,
     #[serde(flatten)]
     tally: Tally,
-    /// Of this process: after the first tenth of the worlds, and after the last.
-    rss_kib: (u64, u64),
-    #[serde(skip_serializing_if = "Option::is_none")]
-    agent_rss_kib: Option<u64>,
+    /// Of this process, after each tenth of the worlds.
+    rss_kib: Vec<u64>,
+    /// Of the agents of each real world, in the order in which those were played.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    agents: Vec<Resident>,
     failures: Vec<Episode>,
 }
 
@@ -108,7 +122,7 @@ fn simulated(
     deadline: Instant,
     in_process: &InProcess,
 ) -> anyhow::Result<Vec<Episode>> {
-    let next = AtomicU64::new(0);
+    let (next, ended) = (AtomicU64::new(0), AtomicU64::new(0));
     let failed = AtomicBool::new(false);
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let work = || -> anyhow::Result<Vec<Episode>> {
@@ -122,7 +136,7 @@ fn simulated(
             let seed = first.wrapping_add(place);
             let options = Plan::draw(base, seed, span(seed));
             let report = play(&options, Timeline::default(), in_process).with_context(|| format!("seed {seed}"))?;
-            let episode = Episode::of(&options, &report, None);
+            let episode = Episode::of(&options, &report, ended.fetch_add(1, Ordering::Relaxed), None);
             if !args.json {
                 println!("{}", episode.line());
             }
@@ -155,11 +169,15 @@ fn real(args: &RehearseArgs, base: &Options, first: u64, deadline: Instant) -> a
             let program = std::env::current_exe().context("finding this executable")?;
             let crew = Arc::new(ProcessCrew::new(Arc::clone(&stage.world), program)?);
             let agents = Arc::clone(&crew);
-            let mut rss = None;
+            let (began, mut resident) = (Instant::now(), None);
             let watch = async {
                 loop {
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    rss = agents.agent_pids().await.into_iter().filter_map(resident_kib).max().or(rss);
+                    if let Some(kib) = agents.agent_pids().await.into_iter().filter_map(resident_kib).max() {
+                        let Resident { early_kib, .. } = resident.unwrap_or(Resident { early_kib: kib, late_kib: kib });
+                        let early_kib = if began.elapsed() < GROWN_UP { kib } else { early_kib };
+                        resident = Some(Resident { early_kib, late_kib: kib });
+                    }
                 }
             };
             let report = tokio::select! {
@@ -171,7 +189,7 @@ fn real(args: &RehearseArgs, base: &Options, first: u64, deadline: Instant) -> a
                     anyhow::bail!("interrupted: agents and applications were ended");
                 }
             };
-            let episode = Episode::of(&options, &report, rss);
+            let episode = Episode::of(&options, &report, place, resident);
             if !args.json {
                 println!("{}", episode.line());
             }
@@ -221,7 +239,7 @@ fn tell_shortest(base: &Options, seed: u64, in_process: &InProcess) -> anyhow::R
 }
 
 impl Episode {
-    fn of(options: &Options, report: &Report, agent_rss_kib: Option<u64>) -> Self {
+    fn of(options: &Options, report: &Report, ended_before: u64, agents: Option<Resident>) -> Self {
         let broken = broken(report);
         let count = |is: fn(&What) -> bool| options.chaos.as_ref().map_or(0, |plan| plan.count(is));
         Self {
@@ -238,32 +256,38 @@ impl Episode {
                 troubles: count(|what| matches!(what, What::Fault { .. } | What::Metadata { .. })),
             },
             broken,
+            ended_before,
             rss_kib: resident_kib(std::process::id()).unwrap_or_default(),
-            agent_rss_kib,
+            agents,
         }
     }
 
     fn line(&self) -> String {
         let Tally { deployments, notices, kills, troubles, requests, lost, seconds, .. } = self.tally;
         let (seed, how) = (self.seed, if self.passed { "ok    " } else { "FAILED" });
+        let agents = self.agents.map_or(String::new(), |Resident { early_kib, late_kib }| {
+            format!("  agents {early_kib} to {late_kib} KiB")
+        });
         format!(
             "seed {seed:<6} {how} {seconds:>4} s  {deployments:>2} deployments  {notices} notices  {kills} kills  \
-             {troubles} troubles  {requests:>6} requests  {lost} lost"
+             {troubles} troubles  {requests:>6} requests  {lost} lost{agents}"
         )
     }
 }
 
 impl Figures {
     fn of(simulated: bool, first_seed: u64, episodes: Vec<Episode>) -> Self {
-        let after = |place: usize| episodes.get(place).map_or(0, |episode| episode.rss_kib);
+        let mut ended: Vec<_> = episodes.iter().map(|episode| (episode.ended_before, episode.rss_kib)).collect();
+        ended.sort_unstable();
+        let tenths = (1..=10).filter_map(|tenth| ended.get((ended.len() * tenth / 10).checked_sub(1)?));
         Self {
             passed: episodes.iter().all(|episode| episode.passed),
             simulated,
             first_seed,
             worlds: episodes.len(),
             tally: episodes.iter().map(|episode| episode.tally).sum(),
-            rss_kib: (after(episodes.len() / 10), after(episodes.len().saturating_sub(1))),
-            agent_rss_kib: episodes.iter().filter_map(|episode| episode.agent_rss_kib).max(),
+            rss_kib: tenths.map(|(_, kib)| *kib).collect(),
+            agents: episodes.iter().filter_map(|episode| episode.agents).collect(),
             failures: episodes.into_iter().filter(|episode| !episode.passed).collect(),
         }
     }
@@ -302,10 +326,14 @@ fn print(figures: &Figures) {
         seconds / 60 % 60
     );
     println!("{requests} requests, {lost} lost; {stranded} stranded");
-    let (early, late) = figures.rss_kib;
-    println!("memory of this process: {early} KiB after a tenth of the worlds, {late} KiB at the end");
-    if let Some(kib) = figures.agent_rss_kib {
-        println!("memory of an agent at the end of its world: {kib} KiB at most");
+    let tenths: Vec<_> = figures.rss_kib.iter().map(u64::to_string).collect();
+    println!("memory of this process after each tenth of the worlds: {} KiB", tenths.join(", "));
+    let most = |of: fn(&Resident) -> u64| figures.agents.iter().map(of).max();
+    if let (Some(early), Some(late)) = (most(|agents| agents.early_kib), most(|agents| agents.late_kib)) {
+        println!(
+            "memory of the largest agent: {early} KiB within {} s of its world's beginning, {late} KiB at a world's end",
+            GROWN_UP.as_secs()
+        );
     }
 }
 

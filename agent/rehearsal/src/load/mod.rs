@@ -1,6 +1,7 @@
 //! Open-loop load: requests leave on a fixed schedule, whatever became of the earlier ones.
 
 mod client;
+mod measured;
 mod outcome;
 mod plan;
 mod record;
@@ -44,7 +45,7 @@ impl Load {
     ) -> Result<Self, PlanError> {
         plan.check()?;
         let started = Instant::now();
-        let record = Arc::new(Mutex::new(Record::default()));
+        let record = Arc::new(Mutex::new(Record::new(plan.by_second)));
         let (stop, stopping) = oneshot::channel();
         let client = Client {
             pool: Arc::new(Pool::new(net, plan.from, plan.to, true)),

@@ -24,6 +24,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// Draws the arrivals and which of them are slow.
     pub seed: u64,
+    /// Whether each second is reported by itself, which takes some memory for each.
+    pub by_second: bool,
 }
 
 /// Requests that ask the sample application to take its time (`?ms=`).

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::measured::Measured;
 use super::outcome::{Answer, Outcome};
-use super::report::{Latency, Loss, Report, Second, Served};
+use super::report::{Loss, Report, Second, Served};
 
 /// How many lost requests are kept with their cause.
 const LOSSES_KEPT: usize = 20;
@@ -32,26 +33,33 @@ impl Progress {
 #[derive(Default)]
 pub(super) struct Record {
     progress: Progress,
-    seconds: Vec<Bucket>,
+    /// Whether there is a bucket for each second, or one for all of them.
+    by_second: bool,
+    buckets: Vec<Bucket>,
     /// Whoever has answered.
     known: BTreeSet<Arc<(String, String)>>,
     losses: Vec<Loss>,
     lost_at: BTreeMap<String, u64>,
 }
 
-/// The requests that were due in one second.
+/// Requests that were due together.
 #[derive(Default)]
 struct Bucket {
     sent: u64,
     lost: u64,
-    /// Of the served requests of each target and version, in microseconds.
+    /// Of the served requests of each target and version.
     served: Latencies,
 }
 
-/// By target and version; the names are kept once for all seconds of a load.
-type Latencies = BTreeMap<Arc<(String, String)>, Vec<u32>>;
+/// By target and version; the names are kept once for all buckets of a load.
+type Latencies = BTreeMap<Arc<(String, String)>, Measured>;
 
 impl Record {
+    /// One that tells the seconds apart, or does not.
+    pub(super) fn new(by_second: bool) -> Self {
+        Self { by_second, ..Self::default() }
+    }
+
     pub(super) fn progress(&self) -> Progress {
         self.progress
     }
@@ -68,7 +76,7 @@ impl Record {
                 self.progress.ok += 1;
                 let who = self.known((target, version));
                 let micros = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
-                self.bucket(due).served.entry(who).or_default().push(micros);
+                self.bucket(due).served.entry(who).or_default().add(micros);
             }
             Answer::Lost { cause, target } => {
                 self.progress.lost += 1;
@@ -90,21 +98,22 @@ impl Record {
     pub(super) fn report(&self, lasted: Duration) -> Report {
         let Progress { sent, ok, lost } = self.progress;
         let mut served = Latencies::new();
-        for bucket in &self.seconds {
-            for (who, latencies) in &bucket.served {
-                served.entry(Arc::clone(who)).or_default().extend(latencies);
+        for bucket in &self.buckets {
+            for (who, measured) in &bucket.served {
+                served.entry(Arc::clone(who)).or_default().merge(measured);
             }
         }
+        let seconds = self.buckets.iter().filter(|_| self.by_second);
         Report {
             lasted_ms: milliseconds(lasted),
             sent,
             ok,
             lost,
-            latency: Latency::of(all(&served)),
+            latency: all(&served).latency(),
             served: list(&served),
             losses: self.losses.clone(),
             lost_at: self.lost_at.clone(),
-            seconds: (0..).zip(&self.seconds).map(|(second, bucket)| bucket.report(second)).collect(),
+            seconds: (0..).zip(seconds).map(|(second, bucket)| bucket.report(second)).collect(),
         }
     }
 
@@ -118,11 +127,11 @@ impl Record {
     }
 
     fn bucket(&mut self, due: Duration) -> &mut Bucket {
-        let second = usize::try_from(due.as_secs()).unwrap_or(usize::MAX);
-        if self.seconds.len() <= second {
-            self.seconds.resize_with(second + 1, Bucket::default);
+        let place = if self.by_second { usize::try_from(due.as_secs()).unwrap_or(usize::MAX) } else { 0 };
+        if self.buckets.len() <= place {
+            self.buckets.resize_with(place + 1, Bucket::default);
         }
-        &mut self.seconds[second]
+        &mut self.buckets[place]
     }
 }
 
@@ -131,24 +140,26 @@ impl Bucket {
         Second {
             second,
             sent: self.sent,
-            ok: self.served.values().map(|latencies| latencies.len() as u64).sum(),
+            ok: self.served.values().map(Measured::requests).sum(),
             lost: self.lost,
-            latency: Latency::of(all(&self.served)),
+            latency: all(&self.served).latency(),
             served: list(&self.served),
         }
     }
 }
 
-fn all(served: &Latencies) -> Vec<u32> {
-    served.values().flatten().copied().collect()
+fn all(served: &Latencies) -> Measured {
+    let mut all = Measured::default();
+    served.values().for_each(|measured| all.merge(measured));
+    all
 }
 
 fn list(served: &Latencies) -> Vec<Served> {
-    let served = served.iter().map(|(who, latencies)| Served {
+    let served = served.iter().map(|(who, measured)| Served {
         target: who.0.clone(),
         version: who.1.clone(),
-        requests: latencies.len() as u64,
-        latency: Latency::of(latencies.clone()),
+        requests: measured.requests(),
+        latency: measured.latency(),
     });
     served.collect()
 }

@@ -312,6 +312,8 @@ fn start_load(options: &Options, stage: &Stage) -> anyhow::Result<Load> {
         slow: options.slow_requests.map(|up_to| Slow { share: 0.05, up_to }),
         timeout: Duration::from_secs(10) + slowest,
         seed: options.seed,
+        // A chaotic world may last for hours, and nobody looks at its seconds.
+        by_second: options.chaos.is_none(),
     };
     let net: Arc<dyn Net> = Arc::clone(&stage.net);
     let (world, told) = (Arc::clone(&stage.world), AtomicU64::new(0));

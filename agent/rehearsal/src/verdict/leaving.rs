@@ -10,11 +10,10 @@ use crate::balancer::IdleOnDrain;
 use crate::interruption::Action;
 use crate::lifecycle::LifecycleEvent;
 use crate::rehearsal::Hooks;
-use crate::seat::Seat;
 use crate::timeline::{Entry, Happening, ScriptEnd};
 use crate::world::calls::{Call, Caller, Effect};
 use crate::world::faults::Fault;
-use crate::world::{MetadataTrouble, Moved, NoticeRecord};
+use crate::world::{MetadataTrouble, Moved, NoticeRecord, World};
 
 /// A notice, and how soon it had its effect.
 #[derive(Debug, Clone, Serialize)]
@@ -63,20 +62,18 @@ pub(super) fn notices(evidence: &Evidence<'_>, calls: &[Call]) -> Vec<NoticeRepo
 }
 
 /// How often each agent asks its metadata service, in requests a minute.
-pub(super) fn metadata_rate(seats: &[Seat], timeline: &[Entry], metadata: &[Call]) -> f64 {
+pub(super) fn metadata_rate(world: &World, timeline: &[Entry]) -> f64 {
     let end = timeline.last().map(|entry| entry.at).unwrap_or_default();
     let mut minutes = 0.0;
     let mut requests = 0_u32;
-    for seat in seats {
+    for seat in &world.seats {
         let of_seat = || timeline.iter().filter(|entry| entry.instance == Some(seat.number));
         let began = of_seat().find(|entry| entry.what == Happening::AgentStarted).map(|entry| entry.at);
         let gone = of_seat().find(|entry| entry.what == Happening::TakenAway).map_or(end, |entry| entry.at);
         let Some(began) = began else { continue };
         minutes += gone.saturating_sub(began).as_secs_f64() / 60.0;
-        let asked = metadata
-            .iter()
-            .filter(|call| call.caller == Caller::Instance(seat.number) && (began..gone).contains(&call.at));
-        requests += u32::try_from(asked.count()).unwrap_or(u32::MAX);
+        let asked = world.metadata_asked(seat).into_iter().filter(|at| (began..gone).contains(at)).count();
+        requests += u32::try_from(asked).unwrap_or(u32::MAX);
     }
     if minutes > 0.0 { f64::from(requests) / minutes } else { 0.0 }
 }

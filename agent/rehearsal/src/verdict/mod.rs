@@ -95,8 +95,7 @@ pub struct Report {
 /// Judges.
 pub(crate) fn judge(evidence: Evidence<'_>) -> Report {
     let timeline = evidence.world.timeline.entries();
-    let (metadata, calls): (Vec<_>, Vec<_>) =
-        evidence.world.calls().into_iter().partition(|call| call.service == "imds");
+    let calls = evidence.world.calls();
     let findings = invariants::check(&evidence, &timeline, &calls);
     let broken = findings.iter().any(|finding| finding.judgement == Judgement::Broken);
     let reasons = if evidence.load.lost == 0 { Vec::new() } else { reasons(&evidence, &timeline) };
@@ -107,8 +106,8 @@ pub(crate) fn judge(evidence: Evidence<'_>) -> Report {
         absences: service::absences(&evidence.world.seats, &timeline),
         elastigroup_routes: evidence.world.group_report().map(|report| report.routes).unwrap_or_default(),
         notices: leaving::notices(&evidence, &calls),
-        metadata_requests: metadata.len(),
-        metadata_requests_per_minute: leaving::metadata_rate(&evidence.world.seats, &timeline, &metadata),
+        metadata_requests: evidence.world.seats.iter().map(|seat| evidence.world.metadata_asked(seat).len()).sum(),
+        metadata_requests_per_minute: leaving::metadata_rate(evidence.world, &timeline),
         load: evidence.load,
         load_started: evidence.load_started,
         reasons,

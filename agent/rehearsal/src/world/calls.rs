@@ -32,9 +32,9 @@ pub struct Call {
     pub at: Duration,
     /// Who called.
     pub caller: Caller,
-    /// `elasticloadbalancing`, `autoscaling`, `ec2`, `codedeploy` or `imds`.
+    /// `elasticloadbalancing`, `autoscaling`, `ec2`, `codedeploy`, `ssm` or `elastigroup`.
     pub service: &'static str,
-    /// Operation, or the path asked of IMDS.
+    /// Operation, or the route of Elastigroup's API.
     pub action: String,
     /// HTTP status of the answer.
     pub status: u16,

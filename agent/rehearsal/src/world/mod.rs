@@ -133,6 +133,8 @@ struct State {
     troubles: Vec<MetadataTrouble>,
     fault: Option<Fault>,
     calls: Vec<Call>,
+    /// When each instance has asked its metadata service: so often that no more is kept of it.
+    metadata_asked: BTreeMap<u8, Vec<Duration>>,
     /// Changes with each call to AWS.
     turn: watch::Sender<()>,
     tracked: Tracked,
@@ -195,6 +197,7 @@ impl World {
                 troubles: Vec::new(),
                 fault: plan.fault,
                 calls: Vec::new(),
+                metadata_asked: BTreeMap::new(),
                 turn: watch::Sender::new(()),
                 tracked: Tracked::default(),
             }),
@@ -211,7 +214,12 @@ impl World {
         lock(&self.state).rng.u64(..limit.max(1))
     }
 
-    /// Every call so far.
+    /// When an instance has asked its metadata service, since the world came up.
+    pub(crate) fn metadata_asked(&self, seat: &Seat) -> Vec<Duration> {
+        lock(&self.state).metadata_asked.get(&seat.number).cloned().unwrap_or_default()
+    }
+
+    /// Every call so far, but for those of the metadata services.
     pub fn calls(&self) -> Vec<Call> {
         lock(&self.state).calls.clone()
     }

@@ -220,7 +220,7 @@ impl World {
             let state = lock(&self.state);
             let new = &state.calls[seen..];
             let ours = super::calls::Caller::Instance(seat.number);
-            if new.iter().any(|call| call.service != "imds" && call.caller == ours && call.action == action) {
+            if new.iter().any(|call| call.caller == ours && call.action == action) {
                 return;
             }
             seen = state.calls.len();

@@ -45,20 +45,11 @@ impl World {
                 Some(imds) => imds.answer(at, request, rng),
                 None => Ok(plain(StatusCode::NOT_FOUND)),
             };
-            let status = answer.as_ref().map_or(StatusCode::REQUEST_TIMEOUT, Response::status);
             let arrived = self.clock.since_start(at.now);
             let is_told =
                 answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::OK && !answer.body().is_empty());
             let told = if is_told { state.told(number, path, arrived) } else { None };
-            state.calls.push(Call {
-                at: arrived,
-                caller: Caller::Instance(number),
-                service: "imds",
-                action: path.to_owned(),
-                status: status.as_u16(),
-                error: None,
-                effects: Vec::new(),
-            });
+            state.metadata_asked.entry(number).or_default().push(arrived);
             (answer, told)
         };
         if let Some(action) = told {

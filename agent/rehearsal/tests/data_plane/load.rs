@@ -83,6 +83,20 @@ async fn the_report_counts_by_second_target_and_version() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_load_reports_the_same_of_all_its_seconds_together() {
+    let mut stage = Stage::new(Arc::new(SimNet::new(24)), [77, 0], Options::default()).await;
+    stage.serve(1, "v1").await;
+    let ((told, _), (untold, _)) =
+        (stage.load(stage.plan(24)), stage.load(Plan { by_second: false, ..stage.plan(24) }));
+    sleep(Duration::from_millis(2500)).await;
+    let (told, untold) = tokio::join!(told.stop(), untold.stop());
+    assert_eq!((told.seconds.len(), untold.seconds.len()), (3, 0));
+    assert_eq!((told.sent, told.ok, told.lost), (untold.sent, untold.ok, untold.lost));
+    assert_eq!(untold.served[0].requests, untold.ok);
+    assert!(untold.latency.p50_ms > 0.0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_without_an_answer_in_time_is_lost() {
     let net: Arc<dyn Net> = Arc::new(SimNet::new(23));
     let at = address([77, 0], 1);

@@ -140,6 +140,7 @@ impl Stage {
             slow: None,
             timeout: Duration::from_secs(20),
             seed,
+            by_second: true,
         }
     }
 
