@@ -316,6 +316,7 @@ pub(crate) fn hold(now: Now, ttl: Option<Duration>) -> Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::elastigroup::Held;
 
     fn lease() -> Lease {
         Lease {
@@ -335,12 +336,14 @@ mod tests {
         let mut memory = Memory::default();
         memory.leases.insert("d-1".into(), lease());
         memory.hold = Some(Hold { since: Now::default(), until: Some(Instant(100_000)) });
+        memory.elastigroup.lock = Some(Held { until: Instant(100_000), sure: true });
         let written = Now { at: Instant(10_000), wall: WallTime(510_000) };
         let now = Now { at: Instant(60_000), wall: WallTime(540_000) };
         memory.rebase(written, now);
         assert_eq!(memory.leases[&"d-1".into()].heard, Instant(29_000), "heard 31 s ago");
         assert_eq!(memory.leases[&"d-1".into()].opened.wall, WallTime(501_000), "wall times are facts");
         assert_eq!(memory.hold.and_then(|h| h.until), Some(Instant(120_000)), "60 s were left after 30 s away");
+        assert_eq!(memory.elastigroup.lock.map(|lock| lock.until), Some(Instant(120_000)), "the same of the lock");
     }
 
     #[test]

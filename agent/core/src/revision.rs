@@ -48,6 +48,7 @@ mod tests {
         assert_eq!(revision.name(), Some("3sL4k"));
         revision.commit = Some("0d1f".into());
         assert_eq!(revision.name(), Some("0d1f"));
+        assert!(!revision.is_unknown());
         assert!(Revision::default().is_unknown() && Revision::default().name().is_none());
     }
 }

@@ -1,5 +1,7 @@
 //! Where one more or one less makes the difference: how often, how long, and which of two reasons is enough.
 
+use std::time::Duration;
+
 use pitcrew_core::elastigroup::{Order, Process, ReadyAfter, Settings as Elastigroup, Signal};
 use pitcrew_core::leaving::Stage as Step;
 use pitcrew_core::lifecycle::LifecycleEvent as E;
@@ -7,7 +9,7 @@ use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::readiness::Code;
 use pitcrew_core::settings::{OnNotice, Settings};
 use pitcrew_core::standing::DrainEnd;
-use pitcrew_core::wire::{Action, DeploymentState, FailureKind, Owner, Verdict};
+use pitcrew_core::wire::{Action, DeploymentState, Event, FailureKind, Owner, Verdict};
 
 use crate::stage::{Api, Stage, assert_done, assert_says, secs};
 
@@ -60,7 +62,10 @@ fn a_call_for_standby_whose_answer_was_lost_may_have_taken_effect_and_is_remembe
     let mut stage = owned_by(Owner::Elastigroup);
     stage.fail(Api::Elastigroup, 1, FailureKind::Unavailable);
     stage.hook("d-1", E::BeforeInstall);
-    stage.pass(secs(1));
+    while stage.orders().is_empty() {
+        stage.pass(Duration::from_millis(10));
+    }
+    stage.pass(Duration::from_millis(60));
     assert!(stage.memory().elastigroup.standby.is_some(), "or a crash now would leave it in standby for ever");
 }
 
@@ -174,6 +179,8 @@ fn an_instance_that_others_took_out_for_a_moment_is_watched_for_three_minutes() 
 fn what_codedeploy_has_just_put_back_is_not_called_healthy_by_an_older_look() {
     let mut stage = Stage::with(Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() });
     stage = stage.group("web", &[8080]).running();
+    assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+    // Out and in again before the next look.
     stage.take_away("web", 8080);
     stage.put_back("web", 8080);
     let hook = stage.hook("d-1", E::AfterAllowTraffic);
@@ -265,7 +272,9 @@ fn whoever_waits_is_told_how_many_groups_are_out() {
     stage.connections.insert(8080, Some(1));
     let call = stage.hook("d-1", E::BeforeInstall);
     stage.pass(secs(20));
-    assert_says(stage.said(call).last().unwrap(), "1 of 2 target groups out; web: draining port 8080");
+    let said = stage.said(call).last().unwrap();
+    assert_says(said, "1 of 2 target groups out; web: draining port 8080");
+    assert!(!said.contains('-'), "{said}");
 }
 
 #[test]
@@ -307,4 +316,18 @@ fn an_application_that_falls_ill_while_it_returns_is_named_and_not_the_balancer(
     stage.app_is_well = false;
     stage.pass(secs(15));
     assert_says(stage.said(call).last().unwrap(), "waiting for the application: probe `app`");
+}
+
+#[test]
+fn of_everything_that_is_to_be_said_about_readiness_what_blocks_comes_first() {
+    let mut stage = Stage::new().group("web", &[8080]).running();
+    stage.app_is_well = false;
+    stage.pass(secs(60));
+    stage.step(Event::SightLost { why: "IMDS did not answer".into() });
+    stage.notice(NoticeKind::Rebalance, None);
+    stage.out(None);
+    let reasons = stage.view().readiness.reasons;
+    let blocks: Vec<bool> = reasons.iter().map(|reason| reason.blocks).collect();
+    assert!(blocks.contains(&true) && blocks.contains(&false), "{reasons:?}");
+    assert!(blocks.is_sorted_by(|one, next| one >= next), "{reasons:?}");
 }
