@@ -60,9 +60,9 @@ fn only_a_group_without_others_is_said_to_be_left_empty() {
 #[test]
 fn a_call_for_standby_whose_answer_was_lost_may_have_taken_effect_and_is_remembered() {
     let mut stage = owned_by(Owner::Elastigroup);
-    stage.fail(Api::Elastigroup, 1, FailureKind::Unavailable);
+    stage.fail(Api::Elastigroup, u32::MAX, FailureKind::Unavailable);
     stage.hook("d-1", E::BeforeInstall);
-    while stage.orders().is_empty() {
+    while !stage.orders().contains(&Order::EnterStandby) {
         stage.pass(Duration::from_millis(10));
     }
     stage.pass(Duration::from_millis(60));
