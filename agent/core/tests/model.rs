@@ -27,6 +27,8 @@ mod invariants;
 mod laws;
 #[path = "model/outside.rs"]
 mod outside;
+#[path = "shared/registration.rs"]
+mod registration;
 #[path = "shared/sabotage.rs"]
 #[allow(dead_code, reason = "the seeded worlds use the rest")]
 mod sabotage;

@@ -17,6 +17,8 @@ mod invariants;
 mod laws;
 #[path = "worlds/outside.rs"]
 mod outside;
+#[path = "shared/registration.rs"]
+mod registration;
 #[path = "shared/sabotage.rs"]
 mod sabotage;
 #[path = "worlds/scenario.rs"]

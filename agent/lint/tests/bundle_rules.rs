@@ -178,6 +178,10 @@ fn where_codedeploy_moves_traffic_the_order_in_application_stop_is_free() {
 fn a_directory_that_is_not_there_is_an_error_with_its_name() {
     let error = check(Path::new("/no/such/bundle"), Options::default()).unwrap_err();
     assert_eq!(error.to_string(), "failed to read `/no/such/bundle`");
+    let directory = good().write();
+    let appspec = directory.path().join("appspec.yml");
+    let error = check(&appspec, Options::default()).unwrap_err().to_string();
+    assert!(error.ends_with("; name the bundle's directory, the one that holds appspec.yml"), "{error}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl WorldClock {
     }
 
     /// Wall time at a monotonic instant not before the start.
-    pub fn wall_at(&self, at: Instant) -> SystemTime {
+    pub(crate) fn wall_at(&self, at: Instant) -> SystemTime {
         self.base + at.saturating_duration_since(self.started)
     }
 
@@ -51,7 +51,7 @@ impl WorldClock {
     }
 
     /// How long after the world came up `at` is.
-    pub fn since_start(&self, at: Instant) -> Duration {
+    pub(crate) fn since_start(&self, at: Instant) -> Duration {
         at.saturating_duration_since(self.started)
     }
 }

@@ -79,7 +79,7 @@ impl Action {
     }
 
     /// Whether the instance is gone in the end.
-    pub fn takes_away(self) -> bool {
+    pub(crate) fn takes_away(self) -> bool {
         match self {
             Self::Rebalance => false,
             Self::Terminate
@@ -93,7 +93,7 @@ impl Action {
     }
 
     /// The least notice that an agent can hear and act on: it asks for scheduled events every 30 seconds.
-    pub fn shortest_notice(self) -> Duration {
+    pub(crate) fn shortest_notice(self) -> Duration {
         match self {
             Self::Scheduled | Self::Elastigroup => Duration::from_secs(60),
             Self::AutoScaling => Duration::from_secs(10),

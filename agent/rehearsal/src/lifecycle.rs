@@ -80,7 +80,7 @@ impl LifecycleEvent {
     }
 
     /// Whether the scripts come from the revision that was installed before.
-    pub fn runs_previous_revision(self) -> bool {
+    pub(crate) fn runs_previous_revision(self) -> bool {
         match self {
             BeforeBlockTraffic | AfterBlockTraffic | ApplicationStop => true,
             Start | BlockTraffic | DownloadBundle | BeforeInstall | Install | AfterInstall | ApplicationStart

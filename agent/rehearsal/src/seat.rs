@@ -86,7 +86,7 @@ impl Dirs {
     }
 
     /// Where the rehearsal's own script among them writes that it ran.
-    pub fn drain_log(&self) -> PathBuf {
+    pub(crate) fn drain_log(&self) -> PathBuf {
         self.logs.join("drain.d")
     }
 

@@ -192,7 +192,7 @@ pub struct Timeline {
 
 impl Timeline {
     /// A timeline that shows each entry as it comes.
-    pub fn shown_by(sink: Sink) -> Self {
+    pub(crate) fn shown_by(sink: Sink) -> Self {
         Self { entries: Arc::default(), sink: Some(sink) }
     }
 

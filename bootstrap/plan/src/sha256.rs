@@ -30,7 +30,7 @@ pub fn sha256(message: &[u8]) -> Digest {
 
 /// HMAC-SHA-256 of `message`. The key may be 64 bytes long: longer ones, which nobody has here,
 /// would have to be hashed first.
-pub fn hmac(key: &[u8], message: &[u8]) -> Digest {
+pub(crate) fn hmac(key: &[u8], message: &[u8]) -> Digest {
     pass(0x5c, key, &pass(0x36, key, message))
 }
 

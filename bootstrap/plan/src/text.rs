@@ -107,7 +107,7 @@ pub fn trimmed(text: &[u8]) -> &[u8] {
 }
 
 /// Whether one of the words of `list`, which single `separator`s separate, `is_it`.
-pub fn any_word(mut list: &[u8], separator: u8, is_it: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+pub(crate) fn any_word(mut list: &[u8], separator: u8, is_it: &mut dyn FnMut(&[u8]) -> bool) -> bool {
     while !list.is_empty() {
         let (word, rest) = cut(list, separator);
         if is_it(word) {
@@ -119,12 +119,12 @@ pub fn any_word(mut list: &[u8], separator: u8, is_it: &mut dyn FnMut(&[u8]) -> 
 }
 
 /// Whether `word` is one of the words of `list`, which single spaces separate.
-pub fn has_word(list: &[u8], word: &[u8]) -> bool {
+pub(crate) fn has_word(list: &[u8], word: &[u8]) -> bool {
     any_word(list, b' ', &mut |listed| listed == word)
 }
 
 /// The word number `index`, counted from 0, of a list that single spaces separate.
-pub fn nth_word(mut list: &'static [u8], index: usize) -> &'static [u8] {
+pub(crate) fn nth_word(mut list: &'static [u8], index: usize) -> &'static [u8] {
     for _ in 0..index {
         list = cut(list, b' ').1;
     }
@@ -145,7 +145,7 @@ pub fn after<'a>(text: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
 
 /// The value of the `index`th line, counted from 0, that consists of `key`, `separator` and a
 /// value.
-pub fn value_of<'a>(text: &'a [u8], separator: u8, key: &[u8], mut index: usize) -> Option<&'a [u8]> {
+pub(crate) fn value_of<'a>(text: &'a [u8], separator: u8, key: &[u8], mut index: usize) -> Option<&'a [u8]> {
     let mut rest = text;
     while !rest.is_empty() {
         let (line, tail) = cut(rest, b'\n');
@@ -163,7 +163,7 @@ pub fn value_of<'a>(text: &'a [u8], separator: u8, key: &[u8], mut index: usize)
 
 /// The decimal number at the start of `text` and what follows it; `None` without a digit or when
 /// it is larger than a `u32`.
-pub fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
+pub(crate) fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
     let mut number: u32 = 0;
     let mut rest = text;
     while let Some((digit @ b'0'..=b'9', tail)) = rest.split_first() {

@@ -3,6 +3,7 @@
 use pitcrew_core::time::Instant;
 use pitcrew_core::wire::{Observation, Target, TargetState};
 
+use crate::registration::{By, target};
 use crate::world::TICK;
 
 /// Deregistration delay.
@@ -17,15 +18,6 @@ pub(crate) enum Truth {
     Registered { healthy_from: Instant },
     Draining { until: Instant },
     Absent,
-}
-
-/// Who made it so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum By {
-    Us,
-    /// A call of ours whose answer was lost, or whose caller has died.
-    OurGhost,
-    Others,
 }
 
 #[derive(Clone, Debug)]
@@ -100,8 +92,4 @@ impl Group {
     pub(crate) fn connections(&self, t: u64) -> usize {
         usize::from(self.is_registered() || self.open_until.0 > t)
     }
-}
-
-pub(crate) fn target(port: u16) -> Target {
-    Target { id: "i-1".into(), port, zone: None }
 }

@@ -8,8 +8,8 @@ use pitcrew_core::revision::Revision;
 use pitcrew_core::time::Instant;
 use pitcrew_core::wire::{Event, HookCall, Owner, Verdict};
 
-use crate::balancer::By;
 use crate::laws::{Caller, Checked};
+use crate::registration::By;
 use crate::world::{Happening, TICK, World};
 
 /// Between the answer to one hook and the call of the next.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pitcrew_core::elastigroup::{Declared, Life, Order, Receipt, Reply, Topic};
 use pitcrew_core::wire::Action;
 
-use crate::balancer::By;
+use crate::registration::By;
 use crate::world::World;
 
 /// What this instance has of its Elastigroup.

@@ -8,11 +8,12 @@ use pitcrew_core::settings::Settings;
 use pitcrew_core::time::{Instant, Now, WallTime, millis};
 use pitcrew_core::wire::{Observation, Owner, TargetState};
 
-use crate::balancer::{By, Truth};
+use crate::balancer::Truth;
 use crate::deployment::Deployment;
 use crate::invariant::Invariant;
 use crate::laws::{Caller, Checked, Judged};
 use crate::outside::{is_recent, number};
+use crate::registration::By;
 use crate::world::{EPOCH, World};
 
 impl Judged for World {

@@ -6,9 +6,10 @@ use pitcrew_core::ids::TargetGroupArn;
 use pitcrew_core::time::{Instant, millis};
 use pitcrew_core::wire::{Action, DeploymentState, Event, Failure, FailureKind, GroupFacts};
 
-use crate::balancer::{By, DELAY, Group};
+use crate::balancer::{DELAY, Group};
 use crate::invariant::Invariant;
 use crate::laws::{Caller, Checked, Judged};
+use crate::registration::By;
 use crate::world::{Happening, TICK, World};
 
 impl World {

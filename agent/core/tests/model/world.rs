@@ -12,12 +12,13 @@ use pitcrew_core::notice::{Notice, NoticeKind};
 use pitcrew_core::time::{Instant, WallTime};
 use pitcrew_core::wire::{Action, Event, Observation, OperatorRequest};
 
-use crate::balancer::{By, Group};
+use crate::balancer::Group;
 use crate::choice::{Choice, Trouble};
 use crate::deployment::Deployment;
 use crate::elastigroup::{Spot, is_standby};
 use crate::invariant::Invariant;
 use crate::laws::{Caller, Checked, Judged};
+use crate::registration::By;
 use crate::sabotage::{Mind, Sabotage};
 use crate::scene::Scene;
 

@@ -11,8 +11,8 @@ use pitcrew_core::view::View;
 use pitcrew_core::wire::{Action, Event};
 use std::time::Duration;
 
-use crate::balancer::target;
 use crate::invariant::Invariant;
+use crate::registration::target;
 
 /// A planted fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pitcrew_core::wire::{Observation, Target, TargetState};
 
+use crate::registration::{By, target};
 use crate::scenario::GroupPlan;
 
 /// One registration's truth since a moment.
@@ -17,15 +18,6 @@ pub(crate) enum Truth {
         until: u64,
     },
     Absent,
-}
-
-/// Who changed a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum By {
-    Us,
-    /// A call of ours whose answer was lost, or whose caller has died: it may take effect at any time.
-    OurGhost,
-    Others,
 }
 
 #[derive(Debug)]
@@ -97,8 +89,4 @@ impl Group {
         let own = self.targets().filter_map(|target| Some((target.clone(), state(target)?))).collect();
         Observation { own, peers: self.plan.peers, healthy_peers: self.healthy_peers }
     }
-}
-
-pub(crate) fn target(port: u16) -> Target {
-    Target { id: "i-1".into(), port, zone: None }
 }

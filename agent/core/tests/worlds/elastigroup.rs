@@ -6,7 +6,7 @@ use std::time::Duration;
 use pitcrew_core::elastigroup::{Declared, Life, Order, Process, ReadyAfter, Receipt, Reply, Settings};
 use pitcrew_core::wire::{Failure, Target};
 
-use crate::balancer::By;
+use crate::registration::By;
 use crate::scenario::ElastigroupPlan;
 use crate::world::World;
 

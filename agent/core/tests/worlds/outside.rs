@@ -7,9 +7,10 @@ use pitcrew_core::ids::TargetGroupArn;
 use pitcrew_core::time::{Instant, Now, millis};
 use pitcrew_core::wire::{Action, Event, Failure, FailureKind, GroupFacts, Target};
 
-use crate::balancer::{By, Group};
+use crate::balancer::Group;
 use crate::invariant::Invariant;
 use crate::laws::{Caller, Checked, Judged};
+use crate::registration::By;
 use crate::scenario::{Api, CALM, How};
 use crate::world::{Happening, World};
 

@@ -27,7 +27,7 @@ Examples:
   pitcrew appspec check ./bundle --owner codedeploy
   pitcrew appspec check ./bundle --deregistration-delay 5m --slow-requests 2m --json
 
-Exit status: 0 nothing to mend, or notes only; 1 the worst is a warning; 2 it is an error; 64 usage, 66 the bundle cannot
+Exit status: 0 nothing to mend, or notes only; 1 the worst is a warning; 2 it is an error; 64 usage, 66 the bundle cannot \
 be read. docs/rules.md lists all rules.")]
 pub(super) struct CheckArgs {
     #[command(flatten)]
@@ -43,7 +43,7 @@ Examples:
   pitcrew appspec init . --dry-run
   pitcrew appspec init ./bundle --owner codedeploy
 
-Lines that are there stay as they are, comments and all; a second run changes nothing. What remains to mend by hand is said
+Lines that are there stay as they are, comments and all; a second run changes nothing. What remains to mend by hand is said \
 at the end, with the exit status of `pitcrew appspec check`; 65 where the appspec cannot be added to, and nothing is written.")]
 pub(super) struct InitArgs {
     #[command(flatten)]

@@ -20,7 +20,7 @@ use crate::protocol::{Hook, Request};
 /// brings the instance back and waits until the balancers find it healthy. Calling it twice is safe.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example, the whole script `hooks/pitcrew` of a bundle, named by every event of its appspec.yml:
+Example, the whole script `scripts/pitcrew-hook.sh` of a bundle, named by every event of its appspec.yml:
 
   #!/bin/sh
   exec pitcrew hook

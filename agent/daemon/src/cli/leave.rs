@@ -25,7 +25,7 @@ Examples:
   pitcrew leave --in 90s")]
 pub(super) struct LeaveArgs {
     /// How long leaving may take [default: the agent's `leave.budget`]
-    #[arg(long = "in", value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long = "in", value_name = "DURATION", allow_hyphen_values = true, value_parser = duration::parse_some)]
     within: Option<Duration>,
     /// Say what would happen, and do nothing
     #[arg(long)]

@@ -25,8 +25,8 @@ Examples:
   terraform show -json plan.tfplan | pitcrew lint -
   pitcrew lint group.json --deployment-seconds 900 --sarif > pitcrew.sarif
 
-Exit status: 0 nothing to mend, or notes only; 1 the worst is a warning; 2 it is an error; 64 usage, 65 no Elastigroup in
-the file, 66 the file cannot be read.")]
+Exit status: 0 nothing to mend, or notes only; 1 the worst is a warning; 2 it is an error; 64 usage, 65 no Elastigroup \
+in the file, 66 the file cannot be read.")]
 pub(super) struct LintArgs {
     /// The exported group, or a Terraform plan as JSON; `-` for standard input
     #[arg(value_name = "GROUP.json")]

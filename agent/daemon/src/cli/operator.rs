@@ -20,7 +20,7 @@ Example, for half an hour at most:
   pitcrew out --ttl 30m")]
 pub(super) struct OutArgs {
     /// End the hold by itself after this time [default: not before `pitcrew in`]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration::parse_some)]
     ttl: Option<Duration>,
     #[command(flatten)]
     wait: WaitArgs,

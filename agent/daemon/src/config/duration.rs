@@ -18,6 +18,14 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("`{text}` is no duration; write a whole number and its unit: 1500ms, 5s, 2m or 1h"))
 }
 
+/// Reads `text` as [`parse`] does; no time at all is an error, too.
+pub fn parse_some(text: &str) -> Result<Duration, String> {
+    match parse(text)? {
+        Duration::ZERO => Err(format!("`{text}` is no time at all; the least is 1ms")),
+        some => Ok(some),
+    }
+}
+
 /// Writes `duration` in the largest unit that loses nothing.
 pub fn written(duration: Duration) -> String {
     let ms = millis(duration);

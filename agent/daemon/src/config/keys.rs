@@ -19,7 +19,7 @@ use super::read::{Reader, Table};
 use super::settings::{Aws, CloudWatch, CodeDeployAgent, History, Http, Imds, Log, LogFormat, LogLevel};
 use super::show::Row;
 use super::tags::{TagSettings, TagTable, VersionFrom};
-use super::value::{Kept, Listen, OnWithdrawn, Period, TargetGroup, TrafficOwner, Value};
+use super::value::{HookTimeout, Kept, Listen, OnWithdrawn, Period, TargetGroup, TrafficOwner, Value};
 use super::{ConfigError, Settings};
 
 macro_rules! sections {
@@ -140,7 +140,7 @@ sections! {
         on_dead: OnDead = Core::default().on_dead,
         replace_after: Period = Period(Core::default().replace_after),
         return_blocked: bool = Core::default().return_blocked,
-        hook_timeout: Period = Period(Duration::from_secs(14 * 60)),
+        hook_timeout: HookTimeout = HookTimeout(Duration::from_secs(14 * 60)),
         on_notice: OnNotice = Core::default().on_notice,
         before_stop: BeforeStop = Core::default().before_stop,
     }

@@ -14,6 +14,9 @@ use super::show::Row;
 use super::value::{Count, Percent, Period, Value};
 
 const SECTION: &str = "health.probe";
+/// Each asks something else; a probe has one of them.
+const QUESTIONS: [&str; 7] =
+    ["http", "tcp", "command", "disk", "memory_percent", "memory_pressure_percent", "load_per_cpu"];
 const KEYS: [&str; 16] = [
     "name",
     "http",
@@ -69,6 +72,7 @@ pub(super) fn read(reader: &Reader<'_>, mut health: Table<'_>) -> Vec<Chosen<Pro
 
 fn one(reader: &Reader<'_>, line: usize, mut table: Table<'_>) -> Option<ProbeKeys> {
     let name = table.take::<String>(reader, "name");
+    let asked: Vec<&str> = QUESTIONS.into_iter().filter(|key| table.has(key)).collect();
     let questions = Questions::take(reader, &mut table);
     let interval = table.take::<Period>(reader, "interval");
     let timeout = table.take::<Period>(reader, "timeout");
@@ -82,8 +86,9 @@ fn one(reader: &Reader<'_>, line: usize, mut table: Table<'_>) -> Option<ProbeKe
         reader.complain(line, format!("[[{SECTION}]] needs a `name`"));
         return None;
     };
-    let check = match questions.check() {
-        Ok(check) => check,
+    let check = match questions.check(&asked) {
+        Ok(Some(check)) => check,
+        Ok(None) => return None,
         Err(complaint) => {
             reader.complain(line, format!("probe `{}` {complaint}", name.value));
             return None;
@@ -138,25 +143,17 @@ impl Questions {
         }
     }
 
-    /// The one question; an error completes a sentence that begins with the probe's name.
-    fn check(self) -> Result<Check, &'static str> {
-        let asked = [
-            self.http.is_some(),
-            self.tcp.is_some(),
-            self.command.is_some(),
-            self.disk.is_some(),
-            self.memory_percent.is_some(),
-            self.memory_pressure_percent.is_some(),
-            self.load_per_cpu.is_some(),
-        ];
-        if asked.iter().filter(|asked| **asked).count() != 1 {
+    /// The one question of those that are `asked`; an error completes a sentence that begins with the probe's name.
+    /// `None`: it is not readable, which has been said.
+    fn check(self, asked: &[&str]) -> Result<Option<Check>, &'static str> {
+        if asked.len() != 1 {
             return Err("needs exactly one of `http`, `tcp`, `command`, `disk`, `memory_percent`, \
                         `memory_pressure_percent` and `load_per_cpu`");
         }
-        if self.expect.is_some() && self.http.is_none() {
+        if self.expect.is_some() && asked != ["http"] {
             return Err("has `expect`, which belongs to `http`");
         }
-        if self.free_percent.is_some() && self.disk.is_none() {
+        if self.free_percent.is_some() && asked != ["disk"] {
             return Err("has `free_percent`, which belongs to `disk`");
         }
         if let Some(url) = self.http {
@@ -164,11 +161,11 @@ impl Questions {
                 return Err("asks its own host: `http` must begin with http://");
             }
             let expect = self.expect.map_or_else(Statuses::success, |expect| expect.value);
-            return Ok(Check::Http { url: url.value, expect });
+            return Ok(Some(Check::Http { url: url.value, expect }));
         }
         if let Some(address) = self.tcp {
             return match is_host_and_port(&address.value) {
-                true => Ok(Check::Tcp { address: address.value }),
+                true => Ok(Some(Check::Tcp { address: address.value })),
                 false => Err("needs `tcp` in the form \"HOST:PORT\""),
             };
         }
@@ -177,20 +174,22 @@ impl Questions {
             if !path.is_absolute() {
                 return Err("needs `disk` to be an absolute path");
             }
-            return Ok(Check::Disk { path, free_percent: self.free_percent.map_or(5, |percent| percent.value.0) });
+            let free_percent = self.free_percent.map_or(5, |percent| percent.value.0);
+            return Ok(Some(Check::Disk { path, free_percent }));
         }
         if let Some(percent) = self.memory_percent {
-            return Ok(Check::Memory { available_percent: percent.value.0 });
+            return Ok(Some(Check::Memory { available_percent: percent.value.0 }));
         }
         if let Some(percent) = self.memory_pressure_percent {
-            return Ok(Check::MemoryPressure { percent: percent.value.0 });
+            return Ok(Some(Check::MemoryPressure { percent: percent.value.0 }));
         }
         if let Some(load) = self.load_per_cpu {
-            return Ok(Check::Load { per_cpu: load.value.0 });
+            return Ok(Some(Check::Load { per_cpu: load.value.0 }));
         }
         match self.command.map(|command| command.value) {
-            Some(command) if !command.is_empty() => Ok(Check::Command { command }),
-            Some(_) | None => Err("has an empty `command`; write the program and its arguments"),
+            Some(command) if !command.is_empty() => Ok(Some(Check::Command { command })),
+            None => Ok(None),
+            Some(_) => Err("has an empty `command`; write the program and its arguments"),
         }
     }
 }

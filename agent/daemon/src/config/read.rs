@@ -86,6 +86,11 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Whether `key` is there and was not taken yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// Takes the value of `key`, if it is there and makes sense.
     pub(super) fn take<T: Value>(&mut self, reader: &Reader<'_>, key: &str) -> Option<Chosen<T>> {
         let (at, value) = self.entries.remove(key)?;

@@ -217,7 +217,8 @@ fn a_probe_that_makes_no_sense_is_refused_with_its_name() {
         a.toml:17: probe `port` needs `tcp` in the form "HOST:PORT"
         a.toml:23: `health.probe.expect`: `2xx` names no HTTP statuses; write statuses from 100 to 599: "200", "200,202" or "200-399"
         a.toml:24: `health.probe.healthy_threshold`: must be a whole number from 1 to 100, not 0
-        a.toml:25: there are two probes `twice`; names are unique"#]]
+        a.toml:25: there are two probes `twice`; names are unique
+        a.toml:30: `health.probe.http`: `not here` is no address; write it as http://HOST[:PORT][/PATH]"#]]
     .assert_eq(&complaints(
         r#"
 [[health.probe]]
@@ -246,8 +247,19 @@ healthy_threshold = 0
 [[health.probe]]
 name = "twice"
 tcp = "127.0.0.1:80"
+[[health.probe]]
+name = "vague"
+http = "not here"
+expect = "200"
 "#,
     ));
+}
+
+#[test]
+fn a_hook_that_waits_longer_than_codedeploy_lets_it_is_refused() {
+    expect!["a.toml:2: `deployment.hook_timeout`: 61m is too long; CodeDeploy ends a script after 1h"]
+        .assert_eq(&complaints("[deployment]\nhook_timeout = \"61m\"\n"));
+    assert!(load_one("[deployment]\nhook_timeout = \"1h\"\n").is_ok());
 }
 
 #[test]

@@ -94,6 +94,24 @@ impl Value for Period {
     }
 }
 
+/// `deployment.hook_timeout`: CodeDeploy ends a script after an hour, whatever appspec.yml says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HookTimeout(pub(super) Duration);
+
+impl Value for HookTimeout {
+    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
+        let Period(timeout) = Period::read(toml)?;
+        match timeout > Duration::from_secs(3600) {
+            true => Err(format!("{} is too long; CodeDeploy ends a script after 1h", duration::written(timeout))),
+            false => Ok(Self(timeout)),
+        }
+    }
+
+    fn show(&self) -> Json {
+        self.0.show()
+    }
+}
+
 impl Value for SocketAddr {
     fn read(toml: &DeValue<'_>) -> Result<Self, String> {
         let text = String::read(toml)?;

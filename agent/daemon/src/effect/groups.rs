@@ -68,7 +68,7 @@ impl Group {
     }
 
     /// The selection in words: `pitcrew:ready=true and (env=prod or env=stage)`.
-    pub fn selection(&self) -> String {
+    pub(crate) fn selection(&self) -> String {
         let lists: Vec<_> = self
             .selects
             .iter()

@@ -46,7 +46,7 @@ impl Tags {
     }
 
     /// Whether the role may set a tag with this key on this instance: asked, and not done. Fails as [`Tags::create`].
-    pub async fn may_create(&self, key: &str) -> Result<(), Failure> {
+    pub(crate) async fn may_create(&self, key: &str) -> Result<(), Failure> {
         let object = format!("instance `{}`", self.instance);
         let asked = Asked { permission: "ec2:CreateTags", object: &object, resource: &self.arn };
         let form = self.form("CreateTags", &[(key, Some(""))]) + "&DryRun=true";

@@ -232,7 +232,7 @@ pub fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<T, DecodeError> {
 
 impl Request {
     /// The same request from a caller that waits for `patience`.
-    pub fn with_patience(self, patience: Duration) -> Self {
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
         let patience_ms = Some(millis(patience));
         match self {
             Request::Hook(hook) => Request::Hook(Hook { patience_ms, ..hook }),
@@ -249,7 +249,7 @@ impl Request {
 
 impl Hook {
     /// What the core is told; `patience` is for a caller that does not say how long it waits.
-    pub fn into_call(self, patience: Duration) -> HookCall {
+    pub(crate) fn into_call(self, patience: Duration) -> HookCall {
         HookCall {
             event: self.event,
             deployment: self.deployment,

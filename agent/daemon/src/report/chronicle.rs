@@ -143,7 +143,7 @@ impl Chronicle {
     }
 
     /// What must survive a crash was written down, or could not be.
-    pub fn ledger_written(&self, good: bool) {
+    pub(crate) fn ledger_written(&self, good: bool) {
         self.metrics.count(&of::LEDGER_WRITES, &[if good { "ok" } else { "failed" }]);
     }
 

@@ -97,7 +97,7 @@ fn read(path: &PathBuf) -> Option<String> {
 }
 
 /// The deployment that brought what runs here.
-pub fn latest_success(view: &View) -> Option<&Ended> {
+pub(crate) fn latest_success(view: &View) -> Option<&Ended> {
     view.ended.iter().rev().find(|ended| match ended.how {
         Ending::Succeeded | Ending::SucceededUnheard => true,
         Ending::HookFailed | Ending::Dead | Ending::AssumedDead | Ending::Superseded | Ending::Left => false,

@@ -11,7 +11,7 @@ pub fn ready(sentence: &str) {
 }
 
 /// The configuration is being read again; [`ready`] ends that.
-pub fn reloading() {
+pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => debug!(%error, "reading the clock for systemd failed"),
@@ -34,7 +34,7 @@ pub fn alive() {
 }
 
 /// How often systemd wants to hear [`alive`]: half of `WatchdogSec=`, if that is set for this process.
-pub fn watchdog_interval() -> Option<Duration> {
+pub(crate) fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|patience| patience / 2)
 }
 

@@ -36,7 +36,7 @@ impl Screen {
 }
 
 /// The terminal's columns and rows, 80 by 24 where nobody knows.
-pub fn terminal_size() -> (u16, u16) {
+pub(crate) fn terminal_size() -> (u16, u16) {
     terminal_size::terminal_size().map_or((80, 24), |(width, height)| (width.0, height.0))
 }
 

@@ -55,6 +55,20 @@ fn a_bad_duration_is_a_usage_error_that_shows_good_ones() {
 }
 
 #[test]
+fn no_time_at_all_and_less_are_usage_errors() {
+    for (arguments, words) in [
+        (["out", "--ttl", "0s"], "`0s` is no time at all"),
+        (["leave", "--in", "0m"], "`0m` is no time at all"),
+        (["leave", "--in", "-5s"], "`-5s` is no duration"),
+    ] {
+        let (status, _, stderr) = outcome(&mut pitcrew(&arguments));
+        assert_eq!((status, stderr.contains(words)), (64, true), "{arguments:?}: {stderr}");
+    }
+    let (status, _, stderr) = outcome(&mut pitcrew(&["rehearse", "--simulated", "--runs", "0"]));
+    assert_eq!((status, stderr.contains("0 is not in 1..")), (64, true), "{stderr}");
+}
+
+#[test]
 fn every_command_teaches_by_an_example() {
     for command in [
         &["run"][..],
@@ -71,6 +85,10 @@ fn every_command_teaches_by_an_example() {
         &["appspec", "init"],
         &["ensure"],
         &["doctor"],
+        &["rehearse"],
+        &["user-data"],
+        &["bootstrap", "plan"],
+        &["ami-clean"],
     ] {
         let (status, stdout, _) = outcome(&mut pitcrew(&[command, &["--help"]].concat()));
         assert_eq!(status, 0, "{command:?}");

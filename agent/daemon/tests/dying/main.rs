@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the stage of a test fails as its test does")]
 
+#[path = "../rehearsed/every_core.rs"]
+mod every_core;
 mod matrix;
 mod real;
 #[path = "../rehearsed/mod.rs"]

@@ -3,14 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use pitcrew_rehearsal::death::{Cause, Generation};
 use pitcrew_rehearsal::rehearsal::{Aftermath, Owner};
 
+use crate::every_core::play_all;
 use crate::support::{events, is_played, options, rehearse};
 
 type Cell = (usize, Cause, Generation);
@@ -25,22 +23,10 @@ fn cells(owner: Owner) -> Vec<Cell> {
 /// Plays the whole matrix with these seeds, on every core, prints it, and fails with what went wrong first.
 fn play_matrix(owner: Owner, seeds: std::ops::RangeInclusive<u64>) {
     let cells = cells(owner);
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Results> = Mutex::default();
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (row, cause, agent) = *cell;
-                    for seed in seeds.clone() {
-                        let (report, wrong) = rehearse(&options((owner, seed), events(owner)[row], cause, agent));
-                        results.lock().unwrap().entry(*cell).or_default().push((report.aftermath, wrong));
-                    }
-                }
-            });
-        }
+    let results: Results = play_all(&cells, seeds, |(row, cause, agent), seed| {
+        let (report, wrong) = rehearse(&options((owner, seed), events(owner)[row], cause, agent));
+        (report.aftermath, wrong)
     });
-    let results = results.into_inner().unwrap();
     println!("{}", table(owner, &results));
     assert_eq!(results.len(), cells.len());
     let wrong: Vec<_> = results.values().flatten().filter_map(|(_, wrong)| wrong.as_ref()).collect();

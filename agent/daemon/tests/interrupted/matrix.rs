@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use pitcrew_rehearsal::interruption::{Action, Moment};
@@ -13,6 +10,7 @@ use pitcrew_rehearsal::rehearsal::{Options, Owner};
 use pitcrew_rehearsal::timeline::Happening;
 use pitcrew_rehearsal::verdict::{Judgement, Report};
 
+use crate::every_core::play_all;
 use crate::support::{idle, options, rehearse};
 
 /// What the hook before the stop does, the way of Spot, and the seconds of its notice.
@@ -151,21 +149,7 @@ fn play_matrix(seeds: std::ops::RangeInclusive<u64>, both_answers_with: &[u64]) 
     let (rows, columns) = (rows(), columns(both_answers_with));
     let cells: Vec<Cell> =
         (0..rows.len()).flat_map(|row| (0..columns.len()).map(move |column| (row, column))).collect();
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Results> = Mutex::default();
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    for seed in seeds.clone() {
-                        let run = play(rows[cell.0], columns[cell.1], seed);
-                        results.lock().unwrap().entry(*cell).or_default().push(run);
-                    }
-                }
-            });
-        }
-    });
-    let results = results.into_inner().unwrap();
+    let results: Results = play_all(&cells, seeds, |(row, column), seed| play(rows[row], columns[column], seed));
     println!("{}", table(&rows, &columns, &results));
     assert_eq!(results.len(), cells.len());
     let runs = || results.iter().flat_map(|(cell, runs)| runs.iter().map(move |run| (cell, run)));

@@ -49,10 +49,17 @@ impl Default for Options {
 
 /// A directory that cannot be looked at.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to read `{path}`")]
+#[error("failed to read `{path}`{advice}", advice = advice(source))]
 pub struct ReadError {
     path: PathBuf,
     source: io::Error,
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotADirectory => "; name the bundle's directory, the one that holds appspec.yml",
+        _ => "",
+    }
 }
 
 /// Reads the bundle in a directory and says what is wrong with it.

@@ -45,7 +45,7 @@ pub enum Stance {
 
 impl Stance {
     /// Whether the target has been deregistered.
-    pub fn is_draining(self) -> bool {
+    pub(crate) fn is_draining(self) -> bool {
         match self {
             Self::Draining { .. } => true,
             Self::Checked | Self::Serving => false,

@@ -147,7 +147,7 @@ impl Bundle {
     /// The same with its shim at the four events that only come where CodeDeploy moves traffic, unless something stands
     /// there. A bundle without a shim stays without.
     #[must_use]
-    pub fn with_traffic_shims(mut self) -> Self {
+    pub(crate) fn with_traffic_shims(mut self) -> Self {
         let shim = self.appspec.hooks.values().flatten().find(|script| self.is_shim(&script.location)).cloned();
         for event in [
             LifecycleEvent::BeforeBlockTraffic,
@@ -164,7 +164,7 @@ impl Bundle {
 
     /// The same without the scripts that call `pitcrew hook`.
     #[must_use]
-    pub fn without_shims(mut self) -> Self {
+    pub(crate) fn without_shims(mut self) -> Self {
         let shims: Vec<String> = self.files.keys().filter(|location| self.is_shim(location)).cloned().collect();
         for scripts in self.appspec.hooks.values_mut() {
             scripts.retain(|script| !shims.contains(&script.location));
@@ -174,14 +174,14 @@ impl Bundle {
 
     /// The same with a script that fails at `event`: after the shims that stand first, before the bundle's own work.
     #[must_use]
-    pub fn failing_at(self, event: LifecycleEvent) -> Self {
+    pub(crate) fn failing_at(self, event: LifecycleEvent) -> Self {
         let text = "#!/bin/sh\necho 'this failure was asked for (--fail-at)' >&2\nexit 1\n";
         self.with_script_at(event, FAILING_SCRIPT, Duration::from_secs(60), text)
     }
 
     /// The same with a script that hangs at `event`, in the same place: it ignores SIGTERM and outlasts its timeout.
     #[must_use]
-    pub fn hanging_at(self, event: LifecycleEvent) -> Self {
+    pub(crate) fn hanging_at(self, event: LifecycleEvent) -> Self {
         let text = "#!/bin/sh\ntrap '' TERM\necho 'this hang was asked for (--die-at)'\nsleep 20\n";
         self.with_script_at(event, HANGING_SCRIPT, Duration::from_secs(5), text)
     }

@@ -4,6 +4,7 @@ mod args;
 mod chaos;
 mod hold;
 mod many;
+mod scenario;
 mod simulated;
 mod text;
 

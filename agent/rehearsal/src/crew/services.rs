@@ -97,7 +97,7 @@ impl Services {
     }
 
     /// Whether the application is running, listening or not yet.
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         lock(&self.manager.state).running
     }
 
@@ -114,7 +114,7 @@ impl Services {
     }
 
     /// The instance is gone, and the application with it.
-    pub async fn vanish(&self) -> anyhow::Result<()> {
+    pub(crate) async fn vanish(&self) -> anyhow::Result<()> {
         lock(&self.manager.state).gone = true;
         self.stop().await
     }
@@ -170,7 +170,7 @@ impl Services {
     }
 
     /// Adds a note to the timeline of this instance, the first time that it is made.
-    pub fn note_once(&self, note: &str) {
+    pub(crate) fn note_once(&self, note: &str) {
         if lock(&self.manager.noted).insert(note.to_owned()) {
             self.happened(Happening::Noted { note: note.to_owned() });
         }

@@ -2,164 +2,52 @@
 
 pub mod chaos;
 
+mod company;
 mod deployment;
 mod dying;
+mod ending;
 mod group;
 mod interrupt;
 mod options;
 mod stage;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::bundle::{Bundle, BundleError};
-use crate::crew::{Crew, Services};
-use crate::host_agent::{HostAgent, Order};
+use crate::crew::Crew;
+use crate::host_agent::Order;
 use crate::interruption::{Interruption, Moment};
 use crate::load::{self, Load, Slow};
-use crate::lock::lock;
 use crate::net::Net;
 use crate::seat::Seat;
 use crate::timeline::Happening;
-use crate::verdict::{self, Evidence, LastSight, Report};
+use crate::verdict::{self, Evidence, Report};
 use crate::world::codedeploy::{Creator, DeploymentGroup};
-use crate::world::{Moved, TARGET_GROUP, World};
+use crate::world::{TARGET_GROUP, World};
 
 pub use deployment::Ended;
 pub use dying::Aftermath;
 pub use options::{Group, Hooks, Options, Owner};
 pub use stage::Stage;
 
+pub(crate) use company::Company;
+pub(crate) use ending::{close, is_back};
+
 use deployment::{Disturbance, Rollout};
+use ending::{last_sight, settle};
 use interrupt::Fate;
 
 /// How long an application may take until it answers for the first time.
 const CURTAIN: Duration = Duration::from_secs(30);
 /// Load runs this long before a deployment, and after everything has settled.
 const BESIDE: Duration = Duration::from_secs(2);
-/// Everything must have settled this long after the last deployment.
-const SETTLED_WITHIN: Duration = Duration::from_secs(120);
-/// After a failure nothing may change for this long: longer than an agent waits before it asks CodeDeploy.
-const CALM_AFTER_FAILURE: Duration = Duration::from_secs(6);
-
-/// An application that died in standby has a minute to get well before standby ends.
-const CALM_IN_STANDBY: Duration = Duration::from_secs(75);
-
 /// So many lost requests are told one by one.
 const LOSSES_TOLD: u64 = 5;
-
-/// Who plays: the world, its instances' service managers and host agents, and the crew.
-pub(crate) struct Company {
-    pub(crate) world: Arc<World>,
-    pub(crate) crew: Arc<dyn Crew>,
-    services: BTreeMap<u8, Services>,
-    hosts: BTreeMap<u8, HostAgent>,
-    /// By instance: whether it is gone.
-    gone: BTreeMap<u8, watch::Sender<bool>>,
-    /// Scripts that outlived their host agent.
-    orphans: Mutex<JoinSet<()>>,
-}
-
-impl Company {
-    fn new(options: &Options, stage: &Stage, crew: Arc<dyn Crew>) -> Self {
-        let world = Arc::clone(&stage.world);
-        let release = options.previous().release();
-        let mut services = BTreeMap::new();
-        let mut hosts = BTreeMap::new();
-        for seat in &world.seats {
-            let manager = Services::new(
-                seat.clone(),
-                Arc::clone(&world),
-                Arc::clone(&crew),
-                Arc::clone(&stage.net),
-                release.clone(),
-                options.warm_up,
-            );
-            let generation = options.host_agent;
-            let host = HostAgent::new(seat.clone(), Arc::clone(&world), Arc::clone(&crew), manager.clone(), generation);
-            services.insert(seat.number, manager);
-            hosts.insert(seat.number, host);
-        }
-        let gone = world.seats.iter().map(|seat| (seat.number, watch::Sender::new(false))).collect();
-        Self { world, crew, services, hosts, gone, orphans: Mutex::default() }
-    }
-
-    pub(crate) fn services(&self, number: u8) -> Option<&Services> {
-        self.services.get(&number)
-    }
-
-    /// Lets what nobody waits for run to its end, or to that of the rehearsal.
-    pub(crate) fn leave_behind(&self, orphan: impl Future<Output = ()> + Send + 'static) {
-        lock(&self.orphans).spawn(orphan);
-    }
-
-    pub(crate) fn host(&self, number: u8) -> Option<&HostAgent> {
-        self.hosts.get(&number)
-    }
-
-    /// Whether the instance was taken away.
-    pub(crate) fn is_gone(&self, number: u8) -> bool {
-        self.gone.get(&number).is_some_and(|gone| *gone.borrow())
-    }
-
-    /// Ends when the instance is taken away.
-    pub(crate) async fn gone(&self, number: u8) {
-        let Some(gone) = self.gone.get(&number) else {
-            return std::future::pending().await;
-        };
-        if gone.subscribe().wait_for(|gone| *gone).await.is_err() {
-            std::future::pending().await
-        }
-    }
-
-    /// Takes the instance away with everything that runs on it.
-    pub(crate) async fn take_away(&self, seat: &Seat) {
-        if let Some(gone) = self.gone.get(&seat.number) {
-            gone.send_replace(true);
-        }
-        if let Some(services) = self.services.get(&seat.number)
-            && let Err(error) = services.vanish().await
-        {
-            let note = format!("the application did not stop: {error:#}");
-            self.world.happened(Some(seat.number), Happening::Noted { note });
-        }
-        // Where no agent runs, there is none to be taken away.
-        let _ = self.crew.kill_agent(seat).await;
-        self.tell_of_drain_scripts(seat);
-        self.world.take_away(seat);
-    }
-
-    /// What the `drain.d` of an instance with a disk has written there.
-    fn tell_of_drain_scripts(&self, seat: &Seat) {
-        let Some(dirs) = &seat.dirs else { return };
-        // No file: nothing has run.
-        let text = std::fs::read_to_string(dirs.drain_log()).unwrap_or_default();
-        for line in text.lines() {
-            let (name, why) = line.split_once(' ').unwrap_or((line, ""));
-            let what = Happening::DrainScriptRan { name: name.to_owned(), why: why.to_owned() };
-            self.world.happened(Some(seat.number), what);
-        }
-    }
-
-    /// Starts the agent of an instance and says how that went.
-    pub(crate) async fn start_agent(&self, seat: &Seat) -> bool {
-        let started = self.crew.start_agent(seat).await;
-        let ready = started.is_ok();
-        let what = match started {
-            Ok(()) => Happening::AgentStarted,
-            Err(error) => Happening::AgentFailed { reason: format!("{error:#}") },
-        };
-        self.world.happened(Some(seat.number), what);
-        ready
-    }
-}
 
 /// Hears how far the load is; called a few times a second in a real rehearsal.
 pub type OnProgress = dyn Fn(Duration, load::Progress) + Send + Sync;
@@ -406,101 +294,4 @@ async fn deploy_again(options: &Options, company: &Arc<Company>, seats: Vec<Seat
     let next = Rollout { creator, ignores_stop_failures: true, ..Rollout::new(main_group(options), options.next()) };
     let next = deployment::roll(Arc::clone(company), seats, next, Disturbance::default()).await;
     Played { deployments: vec![main, next], aftermath }
-}
-
-/// Waits until every instance is where it belongs and stays there; `None` when that did not come in time.
-async fn settle(company: &Company, failed: bool) -> Option<Duration> {
-    let by_standby = company.world.elastigroup_plan.as_ref().is_some_and(|plan| plan.moves_traffic);
-    let calm = match (failed, by_standby) {
-        (true, true) => CALM_IN_STANDBY,
-        (true, false) => CALM_AFTER_FAILURE,
-        (false, _) => Duration::from_millis(500),
-    };
-    let started = Instant::now();
-    let mut since = None;
-    while started.elapsed() < SETTLED_WITHIN {
-        if is_settled(company).await {
-            let since = *since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= calm {
-                return Some(since.duration_since(started));
-            }
-        } else {
-            since = None;
-        }
-        sleep(Duration::from_millis(200)).await;
-    }
-    None
-}
-
-async fn is_settled(company: &Company) -> bool {
-    let world = &company.world;
-    for seat in world.seats.iter().filter(|seat| seat.deployed_to) {
-        let Some(services) = company.services.get(&seat.number) else {
-            continue;
-        };
-        let stays_out = world.notices().iter().any(|notice| notice.instance == seat.number && notice.ends_service())
-            || world.is_held_back(seat)
-            || world.is_detached(seat);
-        let settled = match services.healthy_release().await {
-            Some(_) if stays_out => world.in_traffic(seat).is_empty(),
-            // Whoever took it out puts it back, with the next deployment.
-            Some(_) => is_back(world, seat) || world.moved_last_by_service(seat) == Some(Moved::Out),
-            None => world.in_traffic(seat).is_empty(),
-        };
-        if !settled {
-            return false;
-        }
-    }
-    true
-}
-
-/// Whether the instance is healthy in every place that it had when the world came up.
-pub(crate) fn is_back(world: &World, seat: &Seat) -> bool {
-    let now = world.target_health(seat);
-    let start = world.registered_from_the_start(seat);
-    let mut start = start.iter();
-    start.all(|(group, target)| {
-        now.iter()
-            .any(|(in_group, registered, health)| in_group == group && registered == target && health.is_healthy())
-    })
-}
-
-async fn last_sight(company: &Company, agents: bool) -> Vec<LastSight> {
-    let mut sights = Vec::new();
-    for seat in &company.world.seats {
-        let healthy_release = match company.services.get(&seat.number) {
-            Some(services) => services.healthy_release().await,
-            None => None,
-        };
-        let status = if agents && seat.deployed_to {
-            Some(company.crew.agent_status(seat).await.map_err(|error| format!("{error:#}")))
-        } else {
-            None
-        };
-        sights.push(LastSight {
-            seat: seat.clone(),
-            healthy_release,
-            is_back: is_back(&company.world, seat),
-            in_traffic: company.world.in_traffic(seat),
-            status,
-        });
-    }
-    sights
-}
-
-/// Ends agents and applications. What goes wrong here is no part of the rehearsal, but is said.
-pub(crate) async fn close(company: &Company, agents: bool) {
-    for seat in &company.world.seats {
-        if agents
-            && seat.deployed_to
-            && let Err(error) = company.crew.stop_agent(seat).await
-        {
-            let note = format!("the agent did not stop: {error:#}");
-            company.world.happened(Some(seat.number), Happening::Noted { note });
-        }
-        if let Err(error) = company.crew.application(seat, crate::crew::Verb::Stop).await {
-            let note = format!("the application did not stop: {error:#}");
-            company.world.happened(Some(seat.number), Happening::Noted { note });
-        }
-    }
 }

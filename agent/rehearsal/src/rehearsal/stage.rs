@@ -85,7 +85,7 @@ impl Stage {
     }
 
     /// Leaves the disks behind for a look afterwards.
-    pub fn keep_home(&mut self) {
+    pub(crate) fn keep_home(&mut self) {
         if let Some(home) = &mut self.home {
             home.disable_cleanup(true);
         }

@@ -44,7 +44,7 @@ impl World {
 
     /// An operator stops a deployment: the event under way ends, and no other begins. What CodeDeploy says of its
     /// instances until then is not documented; the seed chooses.
-    pub fn stop_deployment(&self, deployment: &str) {
+    pub(crate) fn stop_deployment(&self, deployment: &str) {
         let wall = self.clock.wall();
         let mut state = lock(&self.state);
         let said = match state.rng.u8(..3) {

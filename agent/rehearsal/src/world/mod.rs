@@ -142,7 +142,7 @@ struct State {
 
 impl Addresses {
     /// The addresses of a district.
-    pub fn of_district(district: u8) -> Self {
+    pub(crate) fn of_district(district: u8) -> Self {
         let host = |last| IpAddr::V4(Ipv4Addr::new(127, 77, district, last));
         Self {
             aws: SocketAddr::new(host(254), 4566),
@@ -247,7 +247,7 @@ impl World {
     }
 
     /// What was registered for this instance when the world came up: group name and target.
-    pub fn registered_from_the_start(&self, seat: &Seat) -> Vec<(String, TargetId)> {
+    pub(crate) fn registered_from_the_start(&self, seat: &Seat) -> Vec<(String, TargetId)> {
         let state = lock(&self.state);
         let all = state.balancing.from_the_start.iter();
         all.filter(|(_, target)| target.id == seat.instance_id).cloned().collect()

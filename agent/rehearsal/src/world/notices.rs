@@ -58,7 +58,7 @@ pub struct MetadataTrouble {
 impl NoticeRecord {
     /// Whether the instance does not serve any more, by default: a notice that was read stands, also when it is taken
     /// back.
-    pub fn ends_service(&self) -> bool {
+    pub(crate) fn ends_service(&self) -> bool {
         self.action.takes_away() && (self.read.is_some() || self.taken_away.is_some())
     }
 }
@@ -80,7 +80,7 @@ impl Action {
 
 impl World {
     /// AWS misbehaves from now on, or no longer.
-    pub fn trouble_aws(&self, fault: Option<Fault>) {
+    pub(crate) fn trouble_aws(&self, fault: Option<Fault>) {
         lock(&self.state).fault = fault;
         let note = match fault {
             Some(fault) => format!("AWS misbehaves: {}", fault.name()),
@@ -198,7 +198,7 @@ impl World {
     }
 
     /// Every trouble of a metadata service.
-    pub fn metadata_troubles(&self) -> Vec<MetadataTrouble> {
+    pub(crate) fn metadata_troubles(&self) -> Vec<MetadataTrouble> {
         lock(&self.state).troubles.clone()
     }
 

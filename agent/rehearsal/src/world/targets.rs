@@ -293,7 +293,7 @@ impl TargetGroup {
     }
 
     /// Every registered or draining target with its health.
-    pub fn all_health(&mut self, now: Instant) -> Vec<(TargetId, TargetHealth)> {
+    pub(crate) fn all_health(&mut self, now: Instant) -> Vec<(TargetId, TargetHealth)> {
         self.settle(now);
         let ids: Vec<_> = self.targets.keys().cloned().collect();
         ids.into_iter()

@@ -32,7 +32,7 @@ pub enum Moved {
 
 impl World {
     /// BlockTraffic: takes the instance out of the group, and waits until nothing drains there any more.
-    pub async fn block_traffic(&self, seat: &Seat, group: &str) {
+    pub(crate) async fn block_traffic(&self, seat: &Seat, group: &str) {
         let target = target(seat);
         self.move_traffic("DeregisterTargets", |state, now| {
             let lag = Duration::from_millis(state.rng.u64(100..3000));
@@ -52,7 +52,7 @@ impl World {
 
     /// AllowTraffic: puts the instance into the group, and waits until it is healthy there. The error says what it was
     /// instead for an hour.
-    pub async fn allow_traffic(&self, seat: &Seat, group: &str) -> Result<(), String> {
+    pub(crate) async fn allow_traffic(&self, seat: &Seat, group: &str) -> Result<(), String> {
         let target = target(seat);
         self.move_traffic("RegisterTargets", |state, now| {
             let lag = Duration::from_millis(state.rng.u64(1000..3000));
@@ -79,7 +79,7 @@ impl World {
 
     /// Whether CodeDeploy's service has moved this instance last: out, where it blocked traffic for a deployment that failed
     /// and so never allowed it again; and in, with when.
-    pub fn moved_last_by_service(&self, seat: &Seat) -> Option<Moved> {
+    pub(crate) fn moved_last_by_service(&self, seat: &Seat) -> Option<Moved> {
         let state = lock(&self.state);
         let mut moves = state.calls.iter().rev().flat_map(|call| call.effects.iter().map(move |effect| (call, effect)));
         moves.find_map(|(call, effect)| {

@@ -23,6 +23,12 @@ pub use plan::Machine;
 
 /// Render bootstrap.toml into user data that installs the agents and Pitcrew, without anything to host.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+
+  pitcrew user-data bootstrap.toml
+  pitcrew user-data bootstrap.toml --arch both --size
+  pitcrew user-data bootstrap.toml --append my-own.sh --format terraform --output user-data.tf")]
 pub struct UserDataArgs {
     /// What the instances are to have; see bootstrap.example.toml
     file: PathBuf,
@@ -71,6 +77,11 @@ pub struct BootstrapArgs {
 #[derive(Debug, Clone, Subcommand)]
 enum BootstrapCommand {
     /// Print the steps that bootstrap.toml means on a machine, without doing any
+    #[command(after_help = "\
+Examples:
+
+  pitcrew bootstrap plan bootstrap.toml
+  pitcrew bootstrap plan bootstrap.toml --as al2023/aarch64/eu-west-1")]
     Plan {
         /// What the instances are to have
         file: PathBuf,

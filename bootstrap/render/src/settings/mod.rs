@@ -155,11 +155,21 @@ impl Settings {
             line: 1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count(),
             message,
         };
-        let fragment: Fragment = toml::from_str(text)
-            .map_err(|error| invalid(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
+        let fragment: Fragment = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let quoted = if error.message().starts_with("unknown field") { String::new() } else { quoted(text, at) };
+            invalid(at, format!("{quoted}{}", error.message()))
+        })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Checker { folder }.settings(fragment).map_err(|flaw| invalid(flaw.offset, flaw.message))
     }
+}
+
+/// What stands at `offset`: the line's key, or what opens its section.
+fn quoted(text: &str, offset: usize) -> String {
+    let begin = text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let line = text.get(begin..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    format!("`{}`: ", line.split('=').next().unwrap_or_default().trim())
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ fn each_mistake_is_named_with_file_line_and_key() {
     for (text, line, words) in [
         ("\n[ssm]\nversion = \"ensure\"\nverison = 1\n", 4, "unknown field `verison`"),
         ("\n[ssm]\nversion = \n", 3, ""),
+        ("\n[ssm]\nversion = 3\n", 3, "`version`: invalid type: integer `3`, expected a string"),
+        ("[package]\nurl = \"https://h/p.deb\"\n", 1, "`[package]`: invalid type: map, expected a sequence"),
         ("systems = [\n  \"al2023\",\n  \"al2024\",\n]\n", 3, "systems: `al2024` is not known; known are al2,"),
         ("[run]\ndeadline = \"15\"\n", 2, "run.deadline: `15` is no duration"),
         ("[run]\ndeadline = \"3h\"\n", 2, "run.deadline: `3h` is out of range; it may be 60s to 7200s"),

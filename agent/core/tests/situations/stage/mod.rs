@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pitcrew_core::Core;
-use pitcrew_core::elastigroup::{Declared, Life, Order, Receipt, Reply};
+use pitcrew_core::elastigroup::{Declared, Life, Order};
 use pitcrew_core::ids::{CallId, DeploymentGroup, DeploymentId, TargetGroupArn};
 use pitcrew_core::lifecycle::LifecycleEvent;
 use pitcrew_core::memory::Memory;
@@ -17,8 +17,7 @@ use pitcrew_core::settings::{Settings, Thresholds};
 use pitcrew_core::time::{Instant, Now, WallTime};
 use pitcrew_core::view::View;
 use pitcrew_core::wire::{
-    Action, Answer, DeploymentState, Event, Failure, FailureKind, GroupFacts, HookCall, Observation, OperatorRequest,
-    Owner, Target, TargetState, Verdict,
+    Action, Answer, DeploymentState, Event, HookCall, Observation, OperatorRequest, Owner, Target, Verdict,
 };
 
 pub(crate) use balancer::{Group, target};

@@ -119,7 +119,7 @@ pub struct Diagnostics {
 
 impl Diagnostics {
     /// Of an event that failed without a script's doing.
-    pub fn without_script(message: String) -> Self {
+    pub(crate) fn without_script(message: String) -> Self {
         Self { code: ScriptCode::UnknownError, script: String::new(), message, log_tail: String::new() }
     }
 }

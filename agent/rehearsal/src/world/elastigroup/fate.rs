@@ -134,13 +134,13 @@ impl Elastigroup {
 
 impl World {
     /// Whom the group takes away now, if anybody of `candidates`.
-    pub fn group_chooses(&self, wish: Wish, candidates: &[u8]) -> Option<u8> {
+    pub(crate) fn group_chooses(&self, wish: Wish, candidates: &[u8]) -> Option<u8> {
         let now = self.clock.now();
         lock(&self.state).elastigroup.as_mut()?.choose(wish, candidates, now)
     }
 
     /// The group detaches an instance: out of its target groups first, then it is held.
-    pub fn group_detaches(&self, seat: &Seat) {
+    pub(crate) fn group_detaches(&self, seat: &Seat) {
         let now = self.clock.now();
         let hold = lock(&self.state).elastigroup.as_ref().map(Elastigroup::hold).unwrap_or_default();
         self.give_notice(seat, Action::Elastigroup, hold);
@@ -160,7 +160,7 @@ impl World {
     }
 
     /// Whether the group does not hold a detached instance any more.
-    pub fn group_lets_go(&self, seat: &Seat) -> bool {
+    pub(crate) fn group_lets_go(&self, seat: &Seat) -> bool {
         let now = self.clock.now();
         let state = lock(&self.state);
         let member = state.elastigroup.as_ref().and_then(|group| group.members.get(&seat.instance_id));
@@ -178,19 +178,19 @@ impl World {
     }
 
     /// Whether the instance waits to be registered until it says that it is ready.
-    pub fn is_held_back(&self, seat: &Seat) -> bool {
+    pub(crate) fn is_held_back(&self, seat: &Seat) -> bool {
         let state = lock(&self.state);
         let member = state.elastigroup.as_ref().and_then(|group| group.members.get(&seat.instance_id));
         member.is_some_and(|member| member.life == Life::HeldBack)
     }
 
     /// Whether somebody has asked the group to detach the instance.
-    pub fn is_to_be_detached(&self, seat: &Seat) -> bool {
+    pub(crate) fn is_to_be_detached(&self, seat: &Seat) -> bool {
         lock(&self.state).elastigroup.as_ref().is_some_and(|group| group.to_detach.contains(&seat.number))
     }
 
     /// What of this instance the group would put back: it serves, is not in standby, and is not where it was at first.
-    pub fn group_misses(&self, seat: &Seat) -> Vec<(String, TargetId)> {
+    pub(crate) fn group_misses(&self, seat: &Seat) -> Vec<(String, TargetId)> {
         let own = self.registered_from_the_start(seat);
         let now = self.target_health(seat);
         let state = lock(&self.state);
@@ -208,7 +208,7 @@ impl World {
     }
 
     /// The group registers an instance in these places.
-    pub fn group_puts_back(&self, places: &[(String, TargetId)]) {
+    pub(crate) fn group_puts_back(&self, places: &[(String, TargetId)]) {
         let now = self.clock.now();
         let effects = lock(&self.state).put_into_groups(now, places);
         for effect in effects {
@@ -217,7 +217,7 @@ impl World {
     }
 
     /// Whether the instance waited for longer than the group does: it is replaced.
-    pub fn is_overdue(&self, seat: &Seat) -> bool {
+    pub(crate) fn is_overdue(&self, seat: &Seat) -> bool {
         let now = self.clock.now();
         let held_back = self.is_held_back(seat);
         let state = lock(&self.state);
@@ -226,7 +226,7 @@ impl World {
     }
 
     /// Everything that the group gave is over so long from now, at the latest.
-    pub fn group_report(&self) -> Option<GroupReport> {
+    pub(crate) fn group_report(&self) -> Option<GroupReport> {
         let now = self.clock.now();
         let state = lock(&self.state);
         let group = state.elastigroup.as_ref()?;
@@ -264,7 +264,7 @@ impl World {
     }
 
     /// Replaces the token, here and in the parameter that agents read.
-    pub fn rotate_token(&self) {
+    pub(crate) fn rotate_token(&self) {
         let mut state = lock(&self.state);
         let token = format!("{:032x}{:032x}", state.rng.u128(..), state.rng.u128(..));
         if let Some(group) = &mut state.elastigroup {
