@@ -69,12 +69,18 @@ pub struct Cli {
     command: Command,
 }
 
-/// `pitcrew hook` by itself: what is called in every phase of every deployment need not know the other commands. Where it is
-/// called wrongly, or asked for help, all of them together say so.
+/// What is called in every phase of every deployment, and what runs all day, need not build the options of all the other
+/// commands first. Where these are called wrongly, or asked for help, [`Cli`] says so.
 #[derive(Debug, Parser)]
-struct HookAlone {
-    #[command(flatten)]
-    hook: hook::HookArgs,
+struct Usual {
+    #[command(subcommand)]
+    command: UsualCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum UsualCommand {
+    Run(run::RunArgs),
+    Hook(hook::HookArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -113,11 +119,13 @@ impl Cli {
     /// Reads the arguments; where they make no sense, or only help was asked for, says so and gives the exit status.
     pub fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ExitCode> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
-        if let [_, rest @ ..] = &arguments[..]
-            && rest.first().is_some_and(|command| command == "hook")
-            && let Ok(HookAlone { hook }) = HookAlone::try_parse_from(rest)
-        {
-            return Ok(Self { command: Command::Hook(hook) });
+        let usual = arguments.get(1).is_some_and(|command| command == "hook" || command == "run");
+        if usual && let Ok(Usual { command }) = Usual::try_parse_from(&arguments) {
+            let command = match command {
+                UsualCommand::Hook(arguments) => Command::Hook(arguments),
+                UsualCommand::Run(arguments) => Command::Run(arguments),
+            };
+            return Ok(Self { command });
         }
         Self::try_parse_from(arguments).map_err(|error| {
             let _ = error.print();
