@@ -18,14 +18,20 @@ pub(crate) const SOON: Duration = Duration::from_secs(90);
 pub(crate) struct Instance {
     pub(crate) machine: Machine,
     pub(crate) world: World,
+    boots: u32,
 }
+
+/// Which boot this is. A container's systemd shows its units the id of the machine underneath, which stays the same.
+const BOOT_ID: &str = "etc/boot-id";
+/// Where the agent is told of it.
+const DROP_INS: &str = "etc/systemd/system/pitcrew.service.d";
 
 impl Instance {
     /// One that is not booted yet, in a world that `pitcrew` plays.
     pub(crate) fn new(name: &str, pitcrew: &Path) -> Self {
         let machine = Machine::new(name);
         let world = World::start(&machine.namespace, pitcrew);
-        Self { machine, world }
+        Self { machine, world, boots: 0 }
     }
 
     /// Gives it units that say when they stop.
@@ -34,6 +40,20 @@ impl Instance {
             self.machine.write(&format!("etc/systemd/system/{name}.service"), World::unit(name).as_bytes());
             self.machine.prepare(&["systemctl", "enable", name]);
         }
+    }
+
+    /// Boots the machine, which the agent takes for another boot than the last one.
+    pub(crate) fn boots(&mut self) {
+        self.boots += 1;
+        self.machine.write(BOOT_ID, format!("boot-{}\n", self.boots).as_bytes());
+        let command = format!("[Service]\nExecStart=\nExecStart=/usr/bin/pitcrew run --boot-id /{BOOT_ID}\n");
+        self.machine.write(&format!("{DROP_INS}/boot.conf"), command.as_bytes());
+        self.machine.boot();
+    }
+
+    /// Takes away what no package has brought.
+    pub(crate) fn forgets_its_boots(&self) {
+        std::fs::remove_dir_all(self.machine.path(DROP_INS)).unwrap();
     }
 
     /// Calls that move traffic, and what units said, since the last time.

@@ -59,12 +59,31 @@ impl CodeDeploy {
     }
 }
 
+/// To whom a relay passes on what it hears, from the next connection on.
+#[derive(Clone)]
+pub(crate) struct Peer(Arc<Mutex<SocketAddr>>);
+
+impl Peer {
+    pub(crate) fn new(address: &str) -> Self {
+        Self(Arc::new(Mutex::new(address.parse().unwrap())))
+    }
+
+    pub(crate) fn becomes(&self, other: &Self) {
+        let address = other.get();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+
+    fn get(&self) -> SocketAddr {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Passes on what is said to `from`, in the network namespace at `namespace`, and writes the names of calls down. What
 /// `codedeploy` has an answer to goes no further.
-pub(crate) fn relay(namespace: PathBuf, from: &str, to: &str, heard: &Heard, codedeploy: &CodeDeploy) {
-    let (to, heard, codedeploy): (SocketAddr, _, _) = (to.parse().unwrap(), heard.clone(), codedeploy.clone());
+pub(crate) fn relay(namespace: PathBuf, from: &str, to: &Peer, heard: &Heard, codedeploy: &CodeDeploy) {
+    let (to, heard, codedeploy) = (to.clone(), heard.clone(), codedeploy.clone());
     listen(namespace, from, move |client| {
-        let Ok(server) = TcpStream::connect(to) else { return };
+        let Ok(server) = TcpStream::connect(to.get()) else { return };
         let (mut asked, mut answered) = (client.try_clone().unwrap(), server.try_clone().unwrap());
         let (heard, codedeploy) = (heard.clone(), codedeploy.clone());
         thread::spawn(move || {

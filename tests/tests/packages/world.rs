@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::listener::{self, CodeDeploy, Heard};
+use super::listener::{self, CodeDeploy, Heard, Peer};
 use pitcrew_tests::namespace::Namespace;
 
 /// Where the instance asks AWS.
@@ -24,6 +24,10 @@ pub(crate) struct World {
     pub(crate) codedeploy: CodeDeploy,
     /// Address of its application, which runs outside as well.
     pub(crate) application: String,
+    /// The id that its metadata service gives it at first.
+    pub(crate) instance: String,
+    metadata: Peer,
+    other: Peer,
 }
 
 impl World {
@@ -48,11 +52,24 @@ impl World {
         }
         let address = |name: &str| variables[name].trim_start_matches("http://").trim_end_matches('/').to_owned();
         let (heard, codedeploy) = (Heard::default(), CodeDeploy::default());
-        let metadata = address("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+        let metadata = Peer::new(&address("AWS_EC2_METADATA_SERVICE_ENDPOINT"));
         listener::relay(namespace.path(), "169.254.169.254:80", &metadata, &Heard::default(), &codedeploy);
-        listener::relay(namespace.path(), AWS, &address("AWS_ENDPOINT_URL"), &heard, &codedeploy);
+        listener::relay(namespace.path(), AWS, &Peer::new(&address("AWS_ENDPOINT_URL")), &heard, &codedeploy);
         listener::notes(namespace.path(), NOTES, &heard);
-        Self { process, heard, codedeploy, application: address("REHEARSAL_INSTANCE_1_APPLICATION") }
+        Self {
+            process,
+            heard,
+            codedeploy,
+            application: address("REHEARSAL_INSTANCE_1_APPLICATION"),
+            metadata,
+            other: Peer::new(&address("REHEARSAL_INSTANCE_2_METADATA")),
+            instance: variables["REHEARSAL_INSTANCE_1"].clone(),
+        }
+    }
+
+    /// From now on, whoever asks the metadata service is the world's second instance.
+    pub(crate) fn becomes_another_instance(&self) {
+        self.metadata.becomes(&self.other);
     }
 
     /// What the operator tells the agent.
