@@ -242,6 +242,7 @@ fn what_machines_and_people_read_has_one_word_each() {
         ["INSTANCE_READY", "INSTANCE_READY_TO_SHUTDOWN"]
     );
     let processes = Process::ALL.map(Process::word);
+    assert_eq!(Process::ALL.map(|process| process.to_string()), processes);
     for process in ["AUTO_HEALING", "OUT_OF_STRATEGY", "PREVENTIVE_REPLACEMENT", "REVERT_PREFERRED"] {
         assert_eq!(processes.iter().filter(|known| **known == process).count(), 1, "{processes:?}");
     }
@@ -330,4 +331,30 @@ fn of_everything_that_is_to_be_said_about_readiness_what_blocks_comes_first() {
     let blocks: Vec<bool> = reasons.iter().map(|reason| reason.blocks).collect();
     assert!(blocks.contains(&true) && blocks.contains(&false), "{reasons:?}");
     assert!(blocks.is_sorted_by(|one, next| one >= next), "{reasons:?}");
+}
+
+#[test]
+fn a_last_word_that_is_refused_holds_up_nothing() {
+    for (api, kind) in [(Api::RemoveTags, FailureKind::Denied), (Api::Release, FailureKind::NotFound)] {
+        let settings = Settings { owner: Some(Owner::Pitcrew), remove_tags: true, ..Settings::default() };
+        let mut stage = Stage::with(settings).group("web", &[8080]).running();
+        stage.fail(api, u32::MAX, kind);
+        stage.notice(NoticeKind::AutoScaling, Some(secs(600)));
+        stage.pass(secs(30));
+        assert_eq!(stage.memory().leaving.as_ref().unwrap().stage, Step::Done, "{api:?}");
+    }
+}
+
+#[test]
+fn whoever_waits_for_the_instance_is_told_that_it_may_go_also_where_another_notice_came_first() {
+    let (spot, group) = (NoticeKind::SpotTerminate, NoticeKind::AutoScaling);
+    for (notices, told) in [(vec![spot], spot), (vec![spot, group], group), (vec![group, spot], group)] {
+        let mut stage = Stage::new().group("web", &[8080]).running();
+        for notice in &notices {
+            stage.notice(*notice, Some(secs(120)));
+        }
+        stage.pass(secs(60));
+        let released = stage.actions.iter().filter(|(_, action)| *action == Action::Release { why: told }).count();
+        assert_eq!(released, 1, "{notices:?}");
+    }
 }
