@@ -45,11 +45,11 @@ fn call(host: &Host, number: usize) -> String {
 }
 
 fn ask(stream: &mut UnixStream, number: usize) {
-    writeln!(
+    // Who is one too many may be hung up on before: what it was told can be read all the same.
+    let _ = writeln!(
         stream,
         r#"{{"v":1,"hook":{{"event":"AfterInstall","deployment":"d-{number}","application":"web","group":"prod-{number}"}}}}"#
-    )
-    .unwrap();
+    );
 }
 
 /// Calls `count` hooks at once; returns how many were done, and how long the slowest took.
