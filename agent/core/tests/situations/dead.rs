@@ -213,6 +213,21 @@ fn what_codedeploy_blocked_is_given_back_once_its_deployment_is_known_to_be_dead
 }
 
 #[test]
+fn what_was_first_seen_after_the_deployment_began_is_given_back_too() {
+    let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
+    let mut stage = Stage::with(settings).group("web", &[8080]);
+    stage.step(Event::Started);
+    assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+    stage.pass(secs(1));
+    stage.take_away("web", 8080);
+    assert_done(&stage.run("d-1", E::AfterBlockTraffic));
+    assert_done(&stage.run("d-1", E::BeforeInstall));
+    stage.deployments.insert("d-1".into(), DeploymentState::Failed);
+    stage.pass(secs(120));
+    assert_eq!((ending(&stage), stage.ports_in("web")), (Some(Ending::Dead), vec![8080]));
+}
+
+#[test]
 fn what_codedeploy_blocked_stays_out_while_the_application_is_broken_or_where_the_operator_says_so() {
     let mut stage = blocked(Settings::default());
     stage.app_is_well = false;

@@ -108,7 +108,7 @@ fn a_notice_is_obeyed_whether_or_not_the_disk_can_be_written() {
         withdrawn_after: None,
     };
     for from in [0, 4, 6, 8] {
-        let options = Options { interruption: Some(interruption.clone()), ..options(from) };
+        let options = Options { interruption: Some(interruption), ..options(from) };
         let (report, timeline) = passes(&options, from, 1_000_000);
         assert!(timeline.contains("deregistered") && report.load.lost == 0, "{timeline}");
     }

@@ -250,7 +250,7 @@ fn table() -> Vec<(Sabotage, Options, &'static str)> {
         ),
         (
             Sabotage::NeverAnswers,
-            Options { settings: "deployment.hook_timeout = \"2h\"".to_owned(), first: true, ..options() },
+            Options { settings: "deployment.hook_timeout = \"1h\"".to_owned(), first: true, ..options() },
             "invariant 5, each hook answered once, in time: ",
         ),
         (
