@@ -74,20 +74,12 @@ fn descriptors(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
 
-/// What the process holds for itself. Its text is left out: how much of that is resident says which code has run, and in
-/// a debug build it alone is more than 32 MB.
-fn held_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 #[test]
 fn hooks_by_the_hundred_are_all_answered_and_leave_nothing_behind() {
     let host = host();
     let agent = host.ready(&[]);
     crowd(&host, 50);
-    let before = held_kib(agent.0.id());
+    let before = agent.held_kib();
     for _ in 0..4 {
         let (done, slowest) = crowd(&host, 50);
         assert_eq!(done, 50, "{}", host.log());
@@ -95,7 +87,7 @@ fn hooks_by_the_hundred_are_all_answered_and_leave_nothing_behind() {
     }
     // Far more than one user may have open at once.
     assert_eq!(crowd(&host, 300).0, 300, "{}", host.log());
-    let after = held_kib(agent.0.id());
+    let after = agent.held_kib();
     assert!(after < before + 6_000, "{before} KiB became {after} KiB");
     assert_eq!(hook(&host, 1).matches("done").count(), 1, "well again");
 }
@@ -206,7 +198,7 @@ fn in_thirty_two_megabytes_a_crowd_and_endless_lines_are_survived() {
         }
     });
     assert_eq!(crowd(&host, 200).0, 200, "{}", host.log());
-    let held = held_kib(agent.0.id());
+    let held = agent.held_kib();
     assert!(held < 32 * 1024, "{held} KiB");
 }
 

@@ -111,6 +111,16 @@ pub(crate) fn agent(place: &Place, metadata: &str, state: &str) -> Command {
 /// Kills what a failed test leaves behind.
 pub(crate) struct Started(pub(crate) Child);
 
+impl Started {
+    /// What the process holds for itself. Its text is left out: how much of that is resident says which code has run, and in
+    /// a debug build it alone is more than 32 MB.
+    pub(crate) fn held_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
 impl Drop for Started {
     fn drop(&mut self) {
         let _ = self.0.kill();

@@ -21,7 +21,7 @@ struct Looked {
     address: SocketAddr,
     balancers: SocketAddr,
     _place: Place,
-    _started: Started,
+    agent: Started,
 }
 
 impl Looked {
@@ -32,9 +32,9 @@ impl Looked {
         let (address, balancers) = (free_address(), free_address());
         let config = place.socket().with_file_name("config.d").join("http.toml");
         std::fs::write(config, format!("[http]\nlisten = \"{address}\"\nready_listen = \"{balancers}\"\n")).unwrap();
-        let started = Started(command.env("NOTIFY_SOCKET", notify).stderr(Stdio::null()).spawn().unwrap());
+        let agent = Started(command.env("NOTIFY_SOCKET", notify).stderr(Stdio::null()).spawn().unwrap());
         manager.hears("READY=1");
-        Self { address, balancers, _place: place, _started: started }
+        Self { address, balancers, _place: place, agent }
     }
 
     /// A sample of the agent's metrics.
