@@ -1,9 +1,10 @@
 //! Deployments that do not go by the book: overlapping, cancelled, late, dead.
 
+use pitcrew_core::ids::DeploymentGroup;
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::memory::Ending;
 use pitcrew_core::settings::Settings;
-use pitcrew_core::wire::{Action, DeploymentState, FailureKind, Owner, Verdict};
+use pitcrew_core::wire::{Action, DeploymentState, Event, FailureKind, Owner, Verdict};
 
 use crate::stage::{Api, Stage, assert_done, assert_says, secs};
 
@@ -218,6 +219,23 @@ fn an_old_answer_does_not_end_a_deployment_whose_hook_waits() {
     stage.app_is_well = true;
     assert_done(&stage.wait(call).1);
     assert_eq!(ending(&stage, "d-1"), Some(Ending::Succeeded));
+}
+
+#[test]
+fn who_owns_one_groups_traffic_is_not_said_of_another_group() {
+    let mut stage = Stage::with(Settings::default()).group("web", &[8080]).running();
+    stage.silent = true;
+    let waits = stage.hook("d-1", E::BeforeInstall);
+    let answered = stage.hook("other", E::BeforeInstall);
+    let group = DeploymentGroup { application: "web".into(), name: "other".into() };
+    stage.step(Event::OwnerLearned { group, answer: Ok(Owner::CodeDeploy) });
+    assert_done(&stage.wait(answered).1);
+    assert_eq!(stage.answer(waits), None);
+    let known: Vec<_> = stage.memory().leases.iter().map(|(id, lease)| (id.as_str(), lease.owner)).collect();
+    assert_eq!(known, [("other", Owner::CodeDeploy)]);
+    stage.speak_up();
+    assert_done(&stage.wait(waits).1);
+    assert_eq!(stage.memory().leases[&"d-1".into()].owner, Owner::Pitcrew);
 }
 
 #[test]

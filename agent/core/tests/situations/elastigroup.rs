@@ -7,7 +7,7 @@ use pitcrew_core::leaving::Stage as Step;
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::settings::Settings;
-use pitcrew_core::wire::{FailureKind, Owner, Verdict};
+use pitcrew_core::wire::{Action, FailureKind, Owner, Verdict};
 
 use crate::stage::{Api, Stage, assert_done, assert_says, secs};
 
@@ -194,6 +194,25 @@ fn a_detach_is_heard_drained_and_answered_once() {
     stage.restart();
     stage.pass(secs(300));
     assert_eq!(stage.orders().len(), 1);
+}
+
+#[test]
+fn a_detach_is_reckoned_from_when_the_instance_was_last_seen_active() {
+    let mut stage = stage(Owner::Pitcrew);
+    stage.declared = Declared { shutdown_timeout: Some(secs(600)), ..Declared::default() };
+    stage.pass(secs(900));
+    stage.life = Life::Terminating;
+    let looked = |stage: &Stage| {
+        let looks = stage.actions.iter().filter(|(_, action)| matches!(action, Action::Elastigroup(Order::Look)));
+        looks.map(|(at, _)| *at).next_back().unwrap()
+    };
+    let last_active = looked(&stage);
+    while stage.view().notices.is_empty() {
+        stage.pass(secs(1));
+    }
+    let detached_after = stage.now().at.0 - last_active;
+    assert!(detached_after > 30_000, "{detached_after} ms");
+    assert!(stage.view().leaving_in_ms.unwrap() <= 600_000 - detached_after);
 }
 
 #[test]
