@@ -228,6 +228,22 @@ fn what_was_first_seen_after_the_deployment_began_is_given_back_too() {
 }
 
 #[test]
+fn who_has_seen_nothing_yet_looks_at_once_before_codedeploy_blocks() {
+    for seen in [false, true] {
+        let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
+        let mut stage = Stage::with(settings).group("web", &[8080]);
+        if !seen {
+            stage.fail(Api::Observe, 100_000, FailureKind::Unavailable);
+        }
+        let mut stage = stage.running();
+        let before = stage.observed();
+        stage.hook("d-1", E::BeforeBlockTraffic);
+        stage.pass(Duration::from_millis(10));
+        assert_eq!(stage.observed() > before, !seen);
+    }
+}
+
+#[test]
 fn what_codedeploy_blocked_stays_out_while_the_application_is_broken_or_where_the_operator_says_so() {
     let mut stage = blocked(Settings::default());
     stage.app_is_well = false;
