@@ -17,7 +17,7 @@ use crate::settings::{OnAdvice, Settings};
 use crate::standing::Progress;
 use crate::time::{Instant, Now, Spoken, millis};
 use crate::view::TargetView;
-use crate::wire::{Action, Failure, Moment};
+use crate::wire::{Action, Failure, Moment, Owner};
 
 /// How long a failed last word is tried again.
 const SAY_AGAIN: Duration = Duration::from_secs(1);
@@ -235,6 +235,7 @@ impl Core {
                     let ask = self.settings.remove_tags.then_some((Ask::RemoveTags, Action::RemoveTags));
                     self.last_word(now.at, &leaving, ask, actions)
                 }
+                Stage::Release if self.may_be_put_back(now, &leaving) => false,
                 Stage::Release => self.last_word(now.at, &leaving, self.release_word(&leaving), actions),
                 Stage::Done => return,
             };
@@ -295,6 +296,21 @@ impl Core {
             });
         }
         false
+    }
+
+    /// Whether CodeDeploy may yet register this instance, or has and it is not out again. Whoever waits for the instance goes
+    /// on waiting meanwhile: told that it may go, it would end under the requests that this brings.
+    fn may_be_put_back(&mut self, now: Now, leaving: &Leaving) -> bool {
+        let until = leaving.drain_until();
+        if now.at >= until {
+            return false;
+        }
+        let deploys = self.memory.leases.values().any(|lease| lease.owner == Owner::CodeDeploy);
+        let waits = deploys || !matches!(self.is_out(now), Progress::There);
+        if waits {
+            self.asks.wake_no_later_than(until);
+        }
+        waits
     }
 
     /// How whoever waits for this instance is told that it may go.

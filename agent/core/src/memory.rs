@@ -332,6 +332,21 @@ mod tests {
     }
 
     #[test]
+    fn the_delay_of_what_was_sent_counts_from_its_answer_and_of_what_was_out_before_from_then() {
+        let [before, sent] = [8080, 8081].map(|port| Target { id: "i-1".into(), port, zone: None });
+        let mut taken = TakenOut {
+            deregistration_delay: Duration::from_secs(300),
+            targets: vec![(before.clone(), Instant(1_000)), (sent.clone(), Instant(9_000))],
+            put_back: 0,
+            latest: Change::Deregistering,
+            settles_at: Instant(9_000),
+        };
+        taken.took_effect(Change::Deregistered, Instant(9_000), Instant(12_000));
+        assert_eq!([taken.since(&before), taken.since(&sent)], [Some(Instant(1_000)), Some(Instant(12_000))]);
+        assert_eq!((taken.latest, taken.settles_at), (Change::Deregistered, Instant(42_000)));
+    }
+
+    #[test]
     fn a_reboot_keeps_ages_and_what_was_left() {
         let mut memory = Memory::default();
         memory.leases.insert("d-1".into(), lease());

@@ -331,7 +331,9 @@ impl Core {
         self.asks.afresh(&Ask::Elastigroup(Topic::Standby));
     }
 
+    /// What holds this instance, what it was taken from, and what CodeDeploy has taken it from and will put it back into.
     pub(crate) fn known_groups(&self) -> BTreeSet<TargetGroupArn> {
-        self.groups.facts.keys().chain(self.memory.taken_out.keys()).cloned().collect()
+        let blocked = self.memory.leases.values().flat_map(|lease| lease.places.keys());
+        self.groups.facts.keys().chain(self.memory.taken_out.keys()).chain(blocked).cloned().collect()
     }
 }

@@ -7,7 +7,7 @@ use pitcrew_core::leaving::Stage as Step;
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::notice::NoticeKind;
 use pitcrew_core::settings::Settings;
-use pitcrew_core::wire::{Action, FailureKind, Owner, Verdict};
+use pitcrew_core::wire::{Action, Event, FailureKind, Owner, Verdict};
 
 use crate::stage::{Api, Stage, assert_done, assert_says, secs};
 
@@ -194,6 +194,19 @@ fn a_detach_is_heard_drained_and_answered_once() {
     stage.restart();
     stage.pass(secs(300));
     assert_eq!(stage.orders().len(), 1);
+}
+
+#[test]
+fn instances_that_start_together_do_not_ask_together() {
+    let mut stage = Stage::with(settings(Owner::Pitcrew)).group("web", &[8080]);
+    stage.step(Event::Started);
+    let looks = |stage: &Stage| {
+        stage.actions.iter().filter(|(_, action)| matches!(action, Action::Elastigroup(Order::Look))).count()
+    };
+    stage.pass(secs(1));
+    assert_eq!(looks(&stage), 0, "the first look comes anywhere in the first five minutes");
+    stage.pass(secs(299));
+    assert_eq!(looks(&stage), 1);
 }
 
 #[test]

@@ -51,6 +51,34 @@ fn a_leaving_instance_takes_even_the_last_healthy_target_out() {
 }
 
 #[test]
+fn a_group_that_waits_for_the_instance_waits_while_codedeploy_may_put_it_back() {
+    let released =
+        |stage: &Stage| stage.actions.iter().filter(|(_, action)| matches!(action, Action::Release { .. })).count();
+    for allows in [true, false] {
+        let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
+        let mut stage = Stage::with(settings).group("web", &[8080]).delay(secs(10)).running();
+        assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+        stage.take_away("web", 8080);
+        assert_done(&stage.run("d-1", E::AfterInstall));
+        stage.notice(NoticeKind::AutoScaling, Some(secs(74)));
+        stage.pass(secs(10));
+        assert_eq!(released(&stage), 0, "AllowTraffic is to come");
+        if allows {
+            stage.put_back("web", 8080);
+            stage.pass(secs(5));
+            assert!(stage.ports_in("web").is_empty(), "taken out again");
+            stage.hook("d-1", E::AfterAllowTraffic);
+            stage.pass(secs(3));
+            assert_eq!(released(&stage), 0, "what came meanwhile is still answered");
+            stage.pass(secs(15));
+        } else {
+            stage.pass(secs(45));
+        }
+        assert_eq!(released(&stage), 1, "AllowTraffic came: {allows}");
+    }
+}
+
+#[test]
 fn a_leaving_instance_that_codedeploy_took_out_and_puts_back_is_taken_out_at_once() {
     let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
     let mut stage = Stage::with(settings).group("web", &[8080]).delay(secs(20)).running();
