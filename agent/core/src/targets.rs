@@ -315,6 +315,7 @@ impl Core {
             return;
         }
         self.memory.taken_out.remove(group);
+        self.memory.leases.values_mut().for_each(|lease| drop(lease.places.remove(group)));
         self.groups.facts.remove(group);
         self.groups.seen.remove(group);
         self.asks.forget(&Ask::Change(group.clone()));

@@ -79,6 +79,18 @@ fn a_group_that_waits_for_the_instance_waits_while_codedeploy_may_put_it_back() 
 }
 
 #[test]
+fn a_group_that_is_deleted_while_codedeploy_has_blocked_it_is_forgotten() {
+    let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
+    let mut stage = Stage::with(settings).group("web", &[8080]).running();
+    assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+    stage.take_away("web", 8080);
+    stage.fail(Api::Observe, 1000, FailureKind::NotFound);
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    stage.pass(secs(60));
+    assert!(stage.memory().leases[&"d-1".into()].places.is_empty(), "nobody can put it back there");
+}
+
+#[test]
 fn a_leaving_instance_that_codedeploy_took_out_and_puts_back_is_taken_out_at_once() {
     let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
     let mut stage = Stage::with(settings).group("web", &[8080]).delay(secs(20)).running();
