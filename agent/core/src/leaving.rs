@@ -123,8 +123,8 @@ impl Leaving {
         (self.deadline.since(self.since.at) / 10).min(Duration::from_secs(5))
     }
 
-    /// A drain that is not over by then is cut short.
-    pub(crate) fn drain_until(&self) -> Instant {
+    /// The drain's share of the time ends: a drain that is not over by then is cut short.
+    pub fn drain_until(&self) -> Instant {
         let budget = self.deadline.since(self.since.at);
         let scripts = (budget / 4).min(Duration::from_secs(30));
         self.since.at.after(budget.saturating_sub(self.tail() + scripts))

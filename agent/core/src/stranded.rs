@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::asks::Ask;
 use crate::core::Core;
 use crate::ids::TargetGroupArn;
-use crate::memory::{Ending, Lease};
+use crate::memory::{Change, Ending, Lease};
 use crate::time::{Instant, Now};
 use crate::wire::{Owner, Target};
 
@@ -38,6 +38,14 @@ impl Core {
         for group in self.known_groups() {
             self.groups.outdate(&group, now);
         }
+    }
+
+    /// Whether a register call was sent that may yet take effect. CodeDeploy's block must come after it: nobody would take
+    /// the instance out again while its application is replaced.
+    pub(crate) fn is_registering(&mut self, now: Instant) -> bool {
+        let sent = self.memory.taken_out.values().filter(|taken| taken.latest == Change::Registering);
+        let until = sent.map(|taken| taken.settles_at).max().filter(|until| now < *until);
+        until.inspect(|until| self.asks.wake_no_later_than(*until)).is_some()
     }
 
     /// Notes with every deployment for which CodeDeploy moves traffic where this instance is seen to be registered.

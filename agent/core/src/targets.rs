@@ -90,15 +90,9 @@ impl Core {
             self.look(now, group, Duration::ZERO, actions);
             return BTreeSet::new();
         };
-        let unsettled = self.unsettled(group);
-        let is_unsettled = unsettled.is_some();
-        let is_in = |target: &Target| {
-            // Whatever is seen, an earlier register call may have put it back.
-            let perhaps = unsettled.filter(|taken| taken.latest != Change::Deregistered);
-            observed.own.get(target).is_some_and(TargetState::is_registered)
-                || perhaps.is_some_and(|taken| taken.since(target).is_some())
-        };
-        let (registered, out): (Vec<Target>, Vec<Target>) = self.own(group).into_iter().partition(is_in);
+        let is_unsettled = self.unsettled(group).is_some();
+        let (registered, out): (Vec<Target>, Vec<Target>) =
+            self.own(group).into_iter().partition(|target| self.may_be_in(group, observed, target));
         let draining: BTreeSet<u16> = out.iter().map(|target| target.port).collect();
         let spared = self.spares(observed, wanted);
         let alone = observed.peers == 0 && !registered.is_empty();
@@ -115,6 +109,13 @@ impl Core {
             self.look(now, group, every.min(self.look_while_leaving()), actions);
         }
         draining
+    }
+
+    /// Whether this registration is seen, or may be there: whatever is seen, an earlier register call may have put it back.
+    pub(crate) fn may_be_in(&self, group: &TargetGroupArn, observed: &Observation, target: &Target) -> bool {
+        let perhaps = self.unsettled(group).filter(|taken| taken.latest != Change::Deregistered);
+        observed.own.get(target).is_some_and(TargetState::is_registered)
+            || perhaps.is_some_and(|taken| taken.since(target).is_some())
     }
 
     /// A leaving instance that is put back is lost with its requests: nobody waits for it to drain again.

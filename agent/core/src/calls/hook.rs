@@ -162,6 +162,9 @@ impl Core {
     fn judge_codedeploy(&mut self, now: Now, call: &Call, hook: &HookCall, actions: &mut Vec<Action>) -> Judged {
         use LifecycleEvent as E;
         match hook.event {
+            E::BeforeBlockTraffic if self.is_registering(now.at) => {
+                Judged::Wait("what is being registered comes before CodeDeploy's block".into())
+            }
             E::BeforeBlockTraffic
             | E::ApplicationStop
             | E::BeforeInstall

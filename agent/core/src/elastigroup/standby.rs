@@ -54,8 +54,9 @@ impl Core {
             if self.spares(observed, &self.wanted) {
                 return true;
             }
-            let targets = observed.own.iter().filter(|(_, state)| state.is_registered());
-            registered.push((group, targets.map(|(target, _)| target.clone()).collect::<Vec<Target>>()));
+            let own = self.own(&group).into_iter();
+            let targets: Vec<Target> = own.filter(|target| self.may_be_in(&group, observed, target)).collect();
+            registered.push((group, targets));
         }
         if self.order(now, Order::EnterStandby, AGAIN, actions) {
             self.memory.elastigroup.standby = Some(Standby { since: now, sure: false });

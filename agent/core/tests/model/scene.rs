@@ -38,6 +38,7 @@ impl Scene {
     pub(crate) fn all() -> Vec<Self> {
         vec![
             Self::one_deployment(),
+            Self::of_codedeploy(),
             Self::refusing(),
             Self::last_healthy(),
             Self::two_groups(),
@@ -55,6 +56,15 @@ impl Scene {
     pub(crate) fn two_deployments() -> Self {
         let owners = vec![Owner::Pitcrew; 2];
         Self { name: "two deployments", owners, ..Self::one_deployment() }
+    }
+
+    /// CodeDeploy moves traffic itself.
+    pub(crate) fn of_codedeploy() -> Self {
+        Self {
+            name: "one that CodeDeploy moves traffic for",
+            owners: vec![Owner::CodeDeploy],
+            ..Self::one_deployment()
+        }
     }
 
     pub(crate) fn both_owners() -> Self {

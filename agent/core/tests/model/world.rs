@@ -388,6 +388,12 @@ impl World {
         self.queue.iter().any(|(_, happening)| matches!(happening, Happening::Arrives { answered: true, .. }))
     }
 
+    /// Such a call of ours has not arrived yet, and will, whether its answer is waited for or not.
+    pub(crate) fn is_coming(&self, which: impl Fn(&Action) -> bool) -> bool {
+        let mut queue = self.queue.iter();
+        queue.any(|(_, happening)| matches!(happening, Happening::Arrives { action, .. } if which(action)))
+    }
+
     /// Everything is where it belongs, and nothing but the idle looks of the agent goes on.
     pub(crate) fn is_at_rest(&self) -> bool {
         let quiet = self.queue.iter().all(|(_, happening)| match happening {

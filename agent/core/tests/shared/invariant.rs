@@ -20,6 +20,8 @@ pub(crate) enum Invariant {
     WithinTheDeadline,
     /// 8: the last healthy target is spared.
     LastHealthySpared,
+    /// Nobody lets a leaving instance go that CodeDeploy may yet put back, as long as the drain has time.
+    KeptWhilePutBack,
     /// The application is stopped only when nothing comes to it and nothing is in flight.
     DrainedBeforeDone,
     /// No traffic returns while an application is being replaced.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pitcrew_core::elastigroup::Order;
+use pitcrew_core::elastigroup::{Order, Signal};
 use pitcrew_core::ids::{CallId, TargetGroupArn};
 use pitcrew_core::lifecycle::LifecycleEvent as E;
 use pitcrew_core::memory::Memory;
@@ -49,6 +49,8 @@ pub(crate) trait Judged {
     fn calls(&self) -> &BTreeMap<CallId, Caller>;
     /// Whether nothing comes here and nothing is in flight.
     fn check_drained(&self) -> Checked;
+    /// Whether a register call of ours is on its way.
+    fn is_registering(&self) -> bool;
     fn is_in_standby(&self) -> bool;
 
     fn hold(&self, invariant: Invariant, holds: bool, what: impl FnOnce() -> String) -> Checked {
@@ -112,7 +114,8 @@ pub(crate) trait Judged {
             Action::RunDrainScripts { .. } | Action::RemoveTags | Action::Release { .. } => {
                 let now = self.now().at;
                 let in_time = memory.leaving.as_ref().is_some_and(|leaving| now < leaving.deadline);
-                self.hold(Invariant::WithinTheDeadline, in_time, || format!("{action:?}"))
+                self.hold(Invariant::WithinTheDeadline, in_time, || format!("{action:?}"))?;
+                if matches!(action, Action::Release { .. }) { self.check_let_go() } else { Ok(()) }
             }
             Action::Reply { call, answer } => {
                 let caller = self.calls().get(call);
@@ -125,6 +128,16 @@ pub(crate) trait Judged {
                             && memory.leaving.is_none() =>
                     {
                         self.check_drained()
+                    }
+                    // The block follows the answer: what takes effect after it stays in while the application is replaced.
+                    Some((n, E::BeforeBlockTraffic))
+                        if answer.verdict == Verdict::Done
+                            && self.owner(n) == Owner::CodeDeploy
+                            && memory.leaving.is_none() =>
+                    {
+                        self.hold(Invariant::OneOwner, !self.is_registering(), || {
+                            format!("{action:?} while registering")
+                        })
                     }
                     Some(_) | None => Ok(()),
                 }
@@ -162,6 +175,17 @@ pub(crate) trait Judged {
         Ok(())
     }
 
+    /// The instance may end after this: what comes to it then is lost.
+    fn check_let_go(&self) -> Checked {
+        let memory = self.memory();
+        let Some(leaving) = &memory.leaving else { return Ok(()) };
+        if self.now().at >= leaving.drain_until() {
+            return Ok(());
+        }
+        let puts_back = memory.leases.iter().find(|(_, lease)| lease.owner == Owner::CodeDeploy);
+        self.hold(Invariant::KeptWhilePutBack, puts_back.is_none(), || format!("{puts_back:?} may register it yet"))
+    }
+
     fn check_order(&self, order: &Order) -> Checked {
         let memory = self.memory();
         let wanted_out = memory.leases.values().any(|lease| lease.holds_traffic) || memory.hold.is_some();
@@ -184,6 +208,7 @@ pub(crate) trait Judged {
                     format!("{order:?} does not end a while after {longest:?}")
                 })
             }
+            Order::Signal(Signal::ReadyToShutdown) => self.check_let_go(),
             Order::Signal(_) | Order::ReadGroup | Order::Look | Order::Unlock | Order::Resume { .. } => Ok(()),
         }
     }

@@ -2,13 +2,14 @@
 
 use pitcrew_core::Core;
 use pitcrew_core::elastigroup::Order;
+use pitcrew_core::leaving::Stage;
 use pitcrew_core::lifecycle::LifecycleEvent;
 use pitcrew_core::memory::Memory;
 use pitcrew_core::settings::Settings;
 use pitcrew_core::time::{Instant, Now};
 use pitcrew_core::traffic::wanted;
 use pitcrew_core::view::View;
-use pitcrew_core::wire::{Action, Event};
+use pitcrew_core::wire::{Action, Answer, Event, Verdict};
 use std::time::Duration;
 
 use crate::invariant::Invariant;
@@ -32,10 +33,13 @@ pub(crate) enum Sabotage {
     ReturnsWhileTheApplicationIsReplaced,
     DoesNotWriteDown,
     Oversleeps,
+    LetsGoBeforeCodeDeployPutsBack,
+    BlocksWhileRegistering,
+    KeepsAWithdrawnPromise,
 }
 
 /// Each planted fault, and as what it is found.
-pub(crate) const PLANTED: [(Sabotage, Invariant); 15] = [
+pub(crate) const PLANTED: [(Sabotage, Invariant); 18] = [
     (Sabotage::RegistersWhileLeaving, Invariant::NoReturnOnceLeaving),
     (Sabotage::NeverGivesBack, Invariant::NothingStranded),
     (Sabotage::RegistersAStranger, Invariant::OnlyWhatWasTaken),
@@ -51,6 +55,9 @@ pub(crate) const PLANTED: [(Sabotage, Invariant); 15] = [
     (Sabotage::ReturnsWhileTheApplicationIsReplaced, Invariant::OutWhileReplaced),
     (Sabotage::DoesNotWriteDown, Invariant::WrittenBeforeTaken),
     (Sabotage::Oversleeps, Invariant::Lives),
+    (Sabotage::LetsGoBeforeCodeDeployPutsBack, Invariant::KeptWhilePutBack),
+    (Sabotage::BlocksWhileRegistering, Invariant::OneOwner),
+    (Sabotage::KeepsAWithdrawnPromise, Invariant::DrainedBeforeDone),
 ];
 
 #[derive(Clone, Debug)]
@@ -73,9 +80,10 @@ impl Mind {
 
     pub(crate) fn step(&mut self, now: Now, event: Event) -> Vec<Action> {
         let arrived = match &event {
-            Event::HookArrived { hook, .. } => Some(hook.event),
+            Event::HookArrived { call, hook } => Some((hook.event, *call)),
             _ => None,
         };
+        let hook = arrived.map(|(event, _)| event);
         let mut actions = self.core.step(now, event);
         let Some(fault) = self.fault else { return actions };
         let taken = self.core.memory().taken_out.iter().next();
@@ -85,15 +93,26 @@ impl Mind {
         });
         match fault {
             Sabotage::RegistersWhileLeaving if self.core.memory().leaving.is_some() => actions.extend(give_back),
-            Sabotage::ReturnsWhileTheApplicationIsReplaced if arrived == Some(LifecycleEvent::AfterInstall) => {
+            Sabotage::ReturnsWhileTheApplicationIsReplaced if hook == Some(LifecycleEvent::AfterInstall) => {
                 actions.extend(give_back);
             }
             Sabotage::MovesForCodeDeploy
-                if arrived == Some(LifecycleEvent::BeforeBlockTraffic) && wanted(self.core.memory()).is_in() =>
+                if hook == Some(LifecycleEvent::BeforeBlockTraffic) && wanted(self.core.memory()).is_in() =>
             {
                 actions.push(Action::Deregister { group: "g0".into(), targets: vec![target(8080)] });
             }
             Sabotage::ActsWhenTheTimeIsOver if self.core.has_left() => actions.push(Action::RemoveTags),
+            Sabotage::LetsGoBeforeCodeDeployPutsBack => {
+                let leaving = self.core.memory().leaving.as_ref().filter(|leaving| leaving.stage == Stage::Release);
+                actions.extend(leaving.map(|leaving| Action::Release { why: leaving.why() }));
+            }
+            Sabotage::BlocksWhileRegistering => {
+                let blocks = arrived.filter(|(event, _)| *event == LifecycleEvent::BeforeBlockTraffic);
+                let waits = blocks.filter(|_| !actions.iter().any(|action| matches!(action, Action::Reply { .. })));
+                let answer = Answer { verdict: Verdict::Done, sentence: "noted".into() };
+                actions.extend(waits.map(|(_, call)| Action::Reply { call, answer }));
+            }
+            Sabotage::KeepsAWithdrawnPromise => actions.retain(|action| !matches!(action, Action::Retract { .. })),
             Sabotage::NeverGivesBack => actions.retain(|action| !matches!(action, Action::Register { .. })),
             Sabotage::StaysInStandby => {
                 actions.retain(|action| !matches!(action, Action::Elastigroup(Order::ExitStandby)));

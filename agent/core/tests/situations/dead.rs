@@ -9,7 +9,7 @@ use pitcrew_core::memory::Ending;
 use pitcrew_core::settings::{OnDead, Settings};
 use pitcrew_core::wire::{Action, DeploymentState, Event, FailureKind, Owner};
 
-use crate::stage::{Api, Stage, assert_done, assert_says, secs};
+use crate::stage::{Api, Stage, Trouble, assert_done, assert_says, secs};
 
 fn ours() -> Settings {
     Settings { owner: Some(Owner::Pitcrew), ..Settings::default() }
@@ -271,4 +271,27 @@ fn a_rollback_of_codedeploys_own_takes_over_what_was_blocked() {
     stage.deployments.insert("d-1-rollback".into(), DeploymentState::Failed);
     stage.pass(secs(60));
     assert_eq!(stage.ports_in("web"), [8080]);
+}
+
+#[test]
+fn codedeploy_blocks_only_after_what_is_being_given_back() {
+    let lost = |effect| Trouble::AnswerLost { answer: secs(2), effect: secs(effect) };
+    let table = [(None, false, 1), (Some(lost(0)), false, 33), (Some(lost(20)), false, 33), (Some(lost(20)), true, 31)];
+    for (trouble, dies, within) in table {
+        let mut stage = blocked(Settings::default());
+        trouble.into_iter().for_each(|trouble| stage.trouble(Api::Register, 1, trouble));
+        stage.deployments.insert("d-1".into(), DeploymentState::Failed);
+        while stage.registered() == 0 {
+            stage.pass(Duration::from_millis(10));
+        }
+        if dies {
+            stage.restart();
+        }
+        let call = stage.hook("d-1-rollback", E::BeforeBlockTraffic);
+        assert!(stage.answer(call).is_none(), "the call is on its way: {trouble:?}");
+        let (waited, answer) = stage.wait(call);
+        assert_done(&answer);
+        assert!(waited <= secs(within), "{waited:?} after {trouble:?}");
+        assert_eq!((stage.ports_in("web"), stage.registered()), (vec![8080], 1), "{trouble:?} has taken effect");
+    }
 }

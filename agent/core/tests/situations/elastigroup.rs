@@ -269,6 +269,22 @@ fn standby_takes_the_instance_out_and_back() {
 }
 
 #[test]
+fn a_drain_by_standby_counts_anew_although_the_looks_still_show_the_one_before() {
+    let mut stage = stage(Owner::Elastigroup);
+    assert_done(&stage.run("d-1", E::BeforeInstall));
+    stage.pass(secs(20));
+    stage.looks_fall_behind();
+    let call = stage.hook("d-1", E::ValidateService);
+    stage.pass(secs(5));
+    stage.abandon(call);
+    assert_eq!(stage.ports_in("web"), [8080], "Elastigroup has put it back, unseen");
+    let call = stage.hook("d-2", E::BeforeInstall);
+    let (waited, answer) = stage.wait(call);
+    assert_done(&answer);
+    assert!(waited > Settings::default().settle && stage.ports_in("web").is_empty(), "{waited:?}");
+}
+
+#[test]
 fn a_deployment_that_fails_ends_standby() {
     let mut stage = stage(Owner::Elastigroup);
     assert_done(&stage.run("d-1", E::BeforeInstall));

@@ -6,7 +6,7 @@ use pitcrew_core::ids::{CallId, TargetGroupArn};
 use pitcrew_core::memory::Memory;
 use pitcrew_core::settings::Settings;
 use pitcrew_core::time::{Instant, Now, WallTime, millis};
-use pitcrew_core::wire::{Observation, Owner, TargetState};
+use pitcrew_core::wire::{Action, Observation, Owner, TargetState};
 
 use crate::balancer::Truth;
 use crate::codedeploy::Deployment;
@@ -52,6 +52,10 @@ impl Judged for World<'_> {
 
     fn calls(&self) -> &BTreeMap<CallId, Caller> {
         &self.calls
+    }
+
+    fn is_registering(&self) -> bool {
+        self.is_coming(|action| matches!(action, Action::Register { .. }))
     }
 
     fn is_in_standby(&self) -> bool {

@@ -1,5 +1,7 @@
 //! What will happen in a world: a value, so that one that fails can be shrunk.
 
+use std::iter;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -158,7 +160,7 @@ const PORTS: [u16; 3] = [8080, 8081, 8082];
 
 pub(crate) fn scenarios() -> impl Strategy<Value = Scenario> {
     let switches = (any::<bool>(), prop::bool::weighted(0.2), any::<bool>(), prop::bool::weighted(0.8));
-    let happenings = (vec(group(), 1..=3), vec(deployment(), 0..=2), vec(fault(), 0..=4), vec(turn(), 0..=6));
+    let happenings = (vec(group(), 1..=3), vec(deployment(), 0..=2), vec(fault(), 0..=4), vec(turns(), 0..=6));
     let elastigroup = prop::option::of((any::<bool>(), any::<bool>(), prop::bool::weighted(0.8)));
     (any::<u64>(), switches, prop::bool::weighted(0.8), elastigroup, happenings).prop_map(
         |(
@@ -168,6 +170,7 @@ pub(crate) fn scenarios() -> impl Strategy<Value = Scenario> {
             elastigroup,
             (groups, deployments, faults, turns),
         )| {
+            let turns = turns.into_iter().flat_map(|turns| turns.at(&deployments)).collect();
             Scenario {
                 seed,
                 auto_owner,
@@ -247,7 +250,38 @@ fn fault() -> impl Strategy<Value = Fault> {
     (0u64..200_000, 1_000u64..60_000, api, how).prop_map(|(from, lasts, api, how)| Fault { from, lasts, api, how })
 }
 
-fn turn() -> impl Strategy<Value = (u64, Turn)> {
+/// A turn, and perhaps its withdrawal a while later.
+#[derive(Clone, Debug)]
+struct Turns {
+    /// At any time; or so long after the beginning of one of the deployments, where most is at stake.
+    after: u64,
+    deployment: Option<usize>,
+    turn: Turn,
+    withdrawn_after: Option<u64>,
+}
+
+impl Turns {
+    fn at(self, deployments: &[DeploymentPlan]) -> impl Iterator<Item = (u64, Turn)> {
+        let deployment = self.deployment.and_then(|n| deployments.get(n));
+        let at = deployment.map_or(self.after, |deployment| deployment.start + self.after % 20_000);
+        let withdrawn = self.withdrawn_after.map(|after| (at + after, Turn::Withdraw));
+        iter::once((at, self.turn)).chain(withdrawn)
+    }
+}
+
+fn turns() -> impl Strategy<Value = Turns> {
+    let deployment = prop::option::of(0usize..2);
+    (0u64..200_000, deployment, turn(), prop::option::of(500u64..10_000)).prop_map(
+        |(after, deployment, turn, withdrawn_after)| Turns {
+            withdrawn_after: withdrawn_after.filter(|_| matches!(turn, Turn::Notice { .. })),
+            after,
+            deployment,
+            turn,
+        },
+    )
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
     let kind = prop::sample::select(vec![
         NoticeKind::SpotTerminate,
         NoticeKind::SpotStop,
@@ -257,7 +291,7 @@ fn turn() -> impl Strategy<Value = (u64, Turn)> {
         NoticeKind::Shutdown,
     ]);
     let group = || 0usize..3;
-    let turn = prop_oneof![
+    prop_oneof![
         1 => prop::option::of(1_000u64..60_000).prop_map(|ttl| Turn::Out { ttl }),
         1 => Just(Turn::In),
         2 => (1_000u64..40_000).prop_map(|lasts| Turn::ApplicationDown { lasts }),
@@ -272,6 +306,5 @@ fn turn() -> impl Strategy<Value = (u64, Turn)> {
         4 => (prop::bool::weighted(0.8), 0usize..4, 100u64..20_000)
             .prop_map(|(written, actions, down)| Turn::Crash { written, actions, down }),
         1 => (10_000u64..60_000).prop_map(|down| Turn::Reboot { down }),
-    ];
-    (0u64..200_000, turn)
+    ]
 }

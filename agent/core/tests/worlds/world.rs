@@ -175,6 +175,12 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Such a call of ours has not arrived yet, and will, whether its answer is waited for or not.
+    pub(crate) fn is_coming(&self, which: impl Fn(&Action) -> bool) -> bool {
+        let mut queue = self.queue.values();
+        queue.any(|happening| matches!(happening, Happening::Arrives { action, .. } if which(action)))
+    }
+
     fn is_at_rest(&self) -> bool {
         let quiet = self.queue.values().all(|happening| match happening {
             Happening::Arrives { action, .. } => {

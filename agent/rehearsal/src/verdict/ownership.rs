@@ -66,9 +66,9 @@ fn is_deployed_to(timeline: &[Entry], number: u8, at: Duration) -> bool {
     let mut open = BTreeSet::new();
     for entry in timeline.iter().filter(|entry| entry.at <= at) {
         match &entry.what {
-            // Until its first event there, nobody at the instance can know of it.
-            Happening::EventStarted { deployment, .. } if entry.instance == Some(number) => {
-                open.insert(deployment);
+            // Until its first hook there is answered, a call may arrive that was sent before anybody there knew of it.
+            Happening::ScriptEnded(end) if end.shim && entry.instance == Some(number) => {
+                open.insert(&end.deployment);
             }
             Happening::EventFailed { deployment, .. } if entry.instance == Some(number) => {
                 open.remove(deployment);
