@@ -156,7 +156,7 @@ pub enum Change {
 }
 
 /// A change whose answer was lost may still take effect for so long, and every change may be seen so late.
-const SETTLES_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
 /// So much a deployment may have been heard of later than the ledger says: far less than anything waits for.
 const HEARD_MAY_LAG: Duration = Duration::from_secs(20);

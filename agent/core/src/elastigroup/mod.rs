@@ -79,6 +79,7 @@ impl Kept {
         }
         if let Some(standby) = &mut self.standby {
             shift(&mut standby.since);
+            standby.settles_at.as_mut().map(&mut shift);
         }
     }
 }

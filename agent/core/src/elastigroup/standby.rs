@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{AGAIN, Order, Topic};
 use crate::asks::Ask;
 use crate::core::Core;
-use crate::memory::Change;
+use crate::memory::{Change, SETTLES_WITHIN};
 use crate::time::Instant;
 use crate::wire::{Action, FailureKind, Owner, Target};
 
@@ -30,6 +30,16 @@ pub struct Standby {
     pub since: Instant,
     /// Whether Elastigroup said that it is so.
     pub sure: bool,
+    /// Until then a call for it whose answer was lost may yet take effect; `None`: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settles_at: Option<Instant>,
+}
+
+impl Standby {
+    /// Until when any call for it may yet take effect, the latest among them.
+    fn settles_at(&self) -> Option<Instant> {
+        self.settles_at.max((!self.sure).then(|| self.since.after(SETTLES_WITHIN)))
+    }
 }
 
 const ASK: Ask = Ask::Elastigroup(Topic::Standby);
@@ -59,7 +69,9 @@ impl Core {
             registered.push((group, targets));
         }
         if self.order(now, Order::EnterStandby, AGAIN, actions) {
-            self.memory.elastigroup.standby = Some(Standby { since: now, sure: false });
+            let settles_at = self.memory.elastigroup.standby.and_then(|before| before.settles_at());
+            self.memory.elastigroup.standby = Some(Standby { since: now, sure: false, settles_at });
+            self.watched.left_standby = None;
             for (group, targets) in registered.iter().filter(|(_, targets)| !targets.is_empty()) {
                 let delay = self.groups.delay(group);
                 self.memory.remember_targets(group, delay, targets, now);
@@ -72,8 +84,8 @@ impl Core {
     /// Whether Elastigroup is about to put back what is missing.
     pub(crate) fn standby_gives_back(&mut self, now: Instant) -> bool {
         match (self.memory.elastigroup.standby, self.watched.left_standby) {
-            (Some(_), _) => !self.standby_fails(now),
-            (None, Some(left)) => {
+            (Some(_), None) => !self.standby_fails(now),
+            (_, Some(left)) => {
                 let by = left.after(REGISTERS_WITHIN);
                 let in_time = now < by;
                 if in_time {
@@ -88,7 +100,9 @@ impl Core {
     /// Leaves standby where nothing keeps the instance in it. One that is being taken away stays: leaving standby would
     /// register it.
     pub(super) fn leave_standby(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.memory.elastigroup.standby.is_none() || !self.wanted.is_in() {
+        let Some(standby) = self.memory.elastigroup.standby.filter(|_| self.wanted.is_in()) else { return };
+        if let Some(settles_at) = standby.settles_at().filter(|at| self.watched.left_standby.is_some() && now < *at) {
+            self.asks.wake_no_later_than(settles_at);
             return;
         }
         let gives_up = self.wanted_since.after(UNWELL);
@@ -109,6 +123,9 @@ impl Core {
         let refused = is_refusal(answer) && self.asks.failures(&ASK) <= 1;
         match &mut self.memory.elastigroup.standby {
             Some(standby) if answer.is_ok() => standby.sure = true,
+            Some(standby) if answer == Err(FailureKind::Unavailable) => {
+                standby.settles_at = Some(now.after(SETTLES_WITHIN));
+            }
             Some(Standby { sure: false, .. }) if refused => self.memory.elastigroup.standby = None,
             Some(_) | None => {}
         }
@@ -118,7 +135,11 @@ impl Core {
     pub(super) fn standby_left(&mut self, sent: Instant, now: Instant, answer: Result<(), FailureKind>) {
         let never_was = is_refusal(answer) && self.memory.elastigroup.standby.is_some_and(|standby| !standby.sure);
         if answer.is_ok() || never_was {
-            self.memory.elastigroup.standby = None;
+            // What a lost call for it may yet bring about is left once more.
+            self.memory.elastigroup.standby = self.memory.elastigroup.standby.and_then(|standby| {
+                let settles_at = standby.settles_at().filter(|at| sent < *at)?;
+                Some(Standby { sure: false, settles_at: Some(settles_at), ..standby })
+            });
             self.watched.left_standby = Some(now);
         }
         self.moved(Change::Registered, sent, now, answer);

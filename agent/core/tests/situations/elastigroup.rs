@@ -269,6 +269,24 @@ fn standby_takes_the_instance_out_and_back() {
 }
 
 #[test]
+fn standby_is_left_once_more_where_a_lost_call_for_it_may_have_come_late() {
+    for restarts in [false, true] {
+        let mut stage = stage(Owner::Elastigroup);
+        stage.fail(Api::Elastigroup, 2, FailureKind::Unavailable);
+        assert_done(&stage.run("d-1", E::BeforeInstall));
+        assert_done(&stage.run("d-1", E::ValidateService));
+        let left = |stage: &Stage| stage.orders().iter().filter(|order| **order == Order::ExitStandby).count();
+        assert_eq!(left(&stage), 1);
+        if restarts {
+            stage.restart();
+        }
+        stage.pass(secs(40));
+        assert_eq!((left(&stage), stage.memory().elastigroup.standby), (if restarts { 3 } else { 2 }, None));
+        assert_eq!(stage.ports_in("web"), [8080]);
+    }
+}
+
+#[test]
 fn a_drain_by_standby_counts_anew_although_the_looks_still_show_the_one_before() {
     let mut stage = stage(Owner::Elastigroup);
     assert_done(&stage.run("d-1", E::BeforeInstall));
