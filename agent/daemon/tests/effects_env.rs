@@ -165,9 +165,35 @@ async fn without_keys_the_instances_role_signs_in_the_instances_region() {
 #[tokio::test(start_paused = true)]
 async fn the_environment_can_ask_for_other_addresses_of_a_service() {
     let fips: &[_] = &[ID, SECRET, ("AWS_USE_FIPS_ENDPOINT", "true")];
-    if is_alone_with("the_environment_can_ask_for_other_addresses_of_a_service", &[fips]) {
+    let dual_stack: &[_] = &[ID, SECRET, ("AWS_USE_DUALSTACK_ENDPOINT", "true")];
+    if is_alone_with("the_environment_can_ask_for_other_addresses_of_a_service", &[fips, dual_stack]) {
         let seen = observe(settings()).await;
-        assert_eq!(seen[0].uri, "https://elasticloadbalancing-fips.eu-central-1.amazonaws.com/");
+        let host = match std::env::var_os("AWS_USE_FIPS_ENDPOINT") {
+            Some(_) => "elasticloadbalancing-fips.eu-central-1.amazonaws.com",
+            None => "elasticloadbalancing.eu-central-1.api.aws",
+        };
+        assert_eq!(seen[0].uri, format!("https://{host}/"));
+    }
+}
+
+/// The SDK's clients refuse it, too: whoever asks for validated cryptography must not get something else.
+#[tokio::test(start_paused = true)]
+async fn other_addresses_and_an_address_of_ones_own_contradict_each_other() {
+    let fips: &[_] = &[ID, SECRET, ("AWS_USE_FIPS_ENDPOINT", "true")];
+    let dual_stack: &[_] = &[ID, SECRET, ("AWS_USE_DUALSTACK_ENDPOINT", "true")];
+    let test = "other_addresses_and_an_address_of_ones_own_contradict_each_other";
+    if is_alone_with(test, &[fips, dual_stack]) {
+        let transport = Scripted::new(|_| async { answer(200, "") });
+        let doors = doors(&transport);
+        let own = Aws { endpoint_url: Some("http://127.0.0.1:4566".parse().unwrap()), ..settings() };
+        let config = aws::from_host(&own, Some("eu-central-1"), &doors).await;
+        let ids = || OwnIds { instance: "i-1".into(), address: None };
+        let group = TargetGroupArn::new("arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/web/1");
+        let refused = Balancer::new(config.clone(), doors, ids(), "amazonaws.com").observe(&group).await.unwrap_err();
+        assert!(refused.sentence.contains("unset one of the two"), "{refused:?}");
+        let sdk = aws_sdk_ssm::Client::new(&config).get_parameter().name("a").send().await.unwrap_err();
+        assert!(sdk.as_service_error().is_none(), "the SDK has sent nothing, either: {sdk:?}");
+        assert_eq!(transport.seen().len(), 0);
     }
 }
 

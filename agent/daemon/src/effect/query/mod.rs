@@ -2,6 +2,7 @@
 //! rest.
 
 mod answer;
+mod endpoint;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +11,6 @@ use aws_credential_types::provider::ProvideCredentials as _;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
-use aws_types::service_config::ServiceConfigKey;
 use bytes::Bytes;
 use form_urlencoded::Serializer;
 use http::header::{CONTENT_TYPE, HOST};
@@ -89,7 +89,7 @@ impl Service {
         let Some(region) = self.config.region() else {
             return Err(Unsigned::Other("there is no region".to_owned()));
         };
-        let url = self.endpoint(region.as_ref());
+        let url = endpoint::of(self, region.as_ref()).map_err(|error| Unsigned::Other(error.to_string()))?;
         let uri: Uri = url.parse().map_err(|_| Unsigned::Other(format!("`{url}` is no address")))?;
         let Some(host) = uri.authority().map(ToString::to_string) else {
             return Err(Unsigned::Other(format!("`{url}` names no host")));
@@ -120,32 +120,6 @@ impl Service {
         let (instructions, _) = signing.map_err(|error| other(&error))?.into_parts();
         instructions.apply_to_request_http1x(&mut request);
         Ok(request)
-    }
-
-    /// As the SDK's clients choose theirs: the setting, `AWS_ENDPOINT_URL_<ID>`, `AWS_ENDPOINT_URL`, else AWS, at the
-    /// address that `AWS_USE_FIPS_ENDPOINT` and `AWS_USE_DUALSTACK_ENDPOINT` ask for.
-    fn endpoint(&self, region: &str) -> String {
-        let config = &self.config;
-        let of_service = || {
-            let key = ServiceConfigKey::builder().service_id(self.id).env("AWS_ENDPOINT_URL").profile("endpoint_url");
-            config.service_config()?.load_config(key.build().ok()?)
-        };
-        let general = config.endpoint_url().map(str::to_owned);
-        let chosen = match config.get_origin("endpoint_url").is_client_config() {
-            true => general,
-            false => of_service().or(general),
-        };
-        let variant = if config.use_fips() == Some(true) { "-fips" } else { "" };
-        let domain = match (config.use_dual_stack(), self.domain.as_str()) {
-            (Some(true), "amazonaws.com") => "api.aws",
-            (Some(true), "amazonaws.com.cn") => "api.amazonwebservices.com.cn",
-            (_, domain) => domain,
-        };
-        let url = chosen.unwrap_or_else(|| format!("https://{}{variant}.{region}.{domain}", self.name));
-        match url.ends_with('/') {
-            true => url,
-            false => url + "/",
-        }
     }
 }
 
