@@ -1,4 +1,4 @@
-//! What people copy: snippets for Terraform, CloudFormation and Packer, and the links and examples of the documentation.
+//! What people copy: snippets for Terraform, CloudFormation and Packer, and the links of the documentation.
 //!
 //! Providers come from a registry that a test does not reach, so `terraform validate` is not run: syntax and format are
 //! checked by `terraform fmt`, and that the module names what there is, by tests of our own. CloudFormation's own schemas
@@ -179,25 +179,14 @@ fn check(program: &str, of: &str) -> Option<String> {
 }
 
 #[test]
-fn snippets_and_guides_name_commands_files_and_units_that_there_are() {
+fn snippets_and_guides_name_units_that_there_are() {
     let texts = files(&source().join("packaging"), &["tf", "yaml", "hcl"])
         .into_iter()
         .chain(files(&source().join("docs"), &["md"]))
         .chain(["README.md", "README.ko.md", "SECURITY.md"].map(|name| source().join(name)));
-    let cli = read("agent/daemon/src/cli/mod.rs");
     for path in texts {
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for line in text.lines() {
-            let code = line.split('`').skip(1).step_by(2);
-            for command in code.filter_map(|code| code.strip_prefix("pitcrew ")) {
-                let word = command.split_whitespace().next().unwrap_or_default();
-                if word.starts_with('-') || word.is_empty() {
-                    continue;
-                }
-                let variant: String = word.split('-').map(|part| part[..1].to_uppercase() + &part[1..]).collect();
-                let known = ["(", " ", ",", "{"].iter().any(|end| cli.contains(&format!("    {variant}{end}")));
-                assert!(known, "{}: there is no `pitcrew {word}`", path.display());
-            }
             for unit in words_after(line, "systemctl status ").into_iter().chain(words_after(line, "journalctl -u ")) {
                 let file = source().join(format!("systemd/{unit}.service"));
                 assert!(file.exists() || !unit.starts_with("pitcrew"), "{}: no unit {unit}", path.display());
@@ -248,33 +237,6 @@ fn code_of(page: &str) -> impl Iterator<Item = &str> {
     let fenced = page.split("```").nth(1).unwrap_or_default().lines();
     let spans = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
     indented.chain(fenced).chain(spans).map(str::trim)
-}
-
-/// Every configuration in a guide is one that the agent accepts.
-#[test]
-#[ignore = "needs the packages: packaging/build"]
-fn examples_of_the_guides_are_accepted() {
-    let package = super::built::package("amd64.deb");
-    let folder = tempfile::tempdir().unwrap();
-    let agent = super::built::unpacked(&package, folder.path());
-    let mut examples = 0;
-    for guide in files(&source().join("docs"), &["md"]) {
-        let text = fs::read_to_string(&guide).unwrap();
-        for example in text.split("```toml\n").skip(1).filter_map(|rest| rest.split("\n```").next()) {
-            let config = folder.path().join(format!("config-{examples}"));
-            fs::create_dir(&config).unwrap();
-            fs::write(config.join("example.toml"), example).unwrap();
-            let arguments = ["config", "check", "--config-dir", config.to_str().unwrap()];
-            let checked = output(agent.to_str().unwrap(), &arguments);
-            assert!(checked.status.success(), "{}: {}", guide.display(), text_of(&checked, example));
-            examples += 1;
-        }
-    }
-    assert!(examples > 2, "only {examples} examples");
-}
-
-fn text_of(checked: &std::process::Output, example: &str) -> String {
-    format!("{}\n{example}", text(checked))
 }
 
 /// A heading as links write it.

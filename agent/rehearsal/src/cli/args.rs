@@ -207,7 +207,7 @@ const EXAMPLES: &str = "Examples:
 Spot takes an instance in the middle of a deployment; how soon after a notice traffic leaves, a hundred times:
 
   pitcrew rehearse --interrupt-at Install --instances 2
-  pitcrew rehearse --interrupt-at ApplicationStop --instances 2 --set 'deployment.before_stop = \"answer\"'
+  pitcrew rehearse --interrupt-at ApplicationStop --instances 2 --set 'leave.budget = \"60s\"'
   pitcrew rehearse --interrupt-at 5 --simulated --runs 100
 
 The deployment dies between its hooks; CodeDeploy rolls back at once; Elastigroup wants what is being deployed to:
