@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use clap::Args;
 use pitcrew_plan::journal::STATE_DIRECTORY as BOOTSTRAP;
 
@@ -48,14 +48,29 @@ pub(super) fn run(arguments: AmiCleanArgs) -> u8 {
 fn clean(state_dir: &Path, bootstrap_dir: &Path) -> anyhow::Result<u64> {
     // Held until all is gone. Where there is no directory, there is no agent, and none is made.
     let _lock = match state_dir.exists() {
-        true => Some(DirStore::open(state_dir).context("stop the agent first (systemctl stop pitcrew)")?),
+        true => Some(lock(state_dir)?),
         false => None,
     };
     let mut removed = 0;
     for directory in [state_dir, bootstrap_dir] {
-        removed += empty(directory).with_context(|| format!("emptying `{}`", directory.display()))?;
+        removed += empty(directory).map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => not_permitted(directory),
+            _ => anyhow::Error::new(error).context(format!("emptying `{}`", directory.display())),
+        })?;
     }
     Ok(removed)
+}
+
+fn lock(state_dir: &Path) -> anyhow::Result<DirStore> {
+    DirStore::open(state_dir).map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => not_permitted(state_dir),
+        ErrorKind::WouldBlock => anyhow!("an agent runs with `{}`: systemctl stop pitcrew", state_dir.display()),
+        _ => error.into(),
+    })
+}
+
+fn not_permitted(directory: &Path) -> anyhow::Error {
+    anyhow!("`{}` may not be emptied by this user: run this as root", directory.display())
 }
 
 fn empty(directory: &Path) -> std::io::Result<u64> {
@@ -104,7 +119,13 @@ mod tests {
         let _agent = DirStore::open(&state).unwrap();
         fs::write(state.join("ledger.json"), "{}").unwrap();
         let error = clean(&state, disk.path()).unwrap_err();
-        assert!(format!("{error:#}").contains("systemctl stop pitcrew"), "{error:#}");
+        assert_eq!(format!("{error:#}"), format!("an agent runs with `{}`: systemctl stop pitcrew", state.display()));
         assert!(state.join("ledger.json").exists());
+    }
+
+    #[test]
+    fn who_may_not_is_told_who_may() {
+        let error = not_permitted(Path::new("/var/lib/pitcrew"));
+        assert_eq!(error.to_string(), "`/var/lib/pitcrew` may not be emptied by this user: run this as root");
     }
 }

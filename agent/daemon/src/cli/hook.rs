@@ -27,7 +27,10 @@ Example, the whole script `scripts/pitcrew-hook.sh` of a bundle, named by every 
 
 By hand:
 
-  pitcrew hook --event BeforeInstall --deployment d-TEST --application shop --group web")]
+  pitcrew hook --event BeforeInstall --deployment d-TEST --application shop --group web
+
+Exit status: 0 done, 1 failed, 64 usage, 69 agent unreachable, 75 timed out, and as before, 77 refused because the instance \
+is leaving, 78 configuration.")]
 pub(super) struct HookArgs {
     /// The lifecycle event [default: $LIFECYCLE_EVENT]
     #[arg(long, value_name = "NAME")]

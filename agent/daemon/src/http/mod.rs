@@ -37,7 +37,7 @@ pub struct Limits {
     pub followers: usize,
     /// From the connection, or from the last answer, to the whole head of the next request.
     pub head_within: Duration,
-    /// From the whole head to the end of the answer, for those that do not follow.
+    /// From the whole head until the answer is found, body of the request included.
     pub answer_within: Duration,
     /// A reader that takes nothing of an answer for so long is given up, whether it is there or not.
     pub taken_within: Duration,
@@ -132,7 +132,7 @@ async fn converse(stream: TcpStream, site: Arc<Site>, audience: Audience, limits
 }
 
 /// One conversation over whatever carries bytes, to its end: `closed`, `slow` or `garbage`. `busy` is set while an answer
-/// is on its way.
+/// is looked for.
 pub async fn talk(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     site: &Site,

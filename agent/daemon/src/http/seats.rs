@@ -67,7 +67,7 @@ impl Seats {
 }
 
 impl Seat {
-    /// True while an answer is on its way.
+    /// True while an answer is looked for.
     pub(super) fn busy(&self) -> Arc<AtomicBool> {
         self.busy.clone()
     }

@@ -14,7 +14,7 @@ use hyper::body::{Body as _, Frame, Incoming};
 use pitcrew_core::view::View;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Limits, hcs, page};
 use crate::history::History;
@@ -112,9 +112,7 @@ impl Site {
             return self.check(request).await;
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            let mut answer = refused(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered\n");
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return answer;
+            return not_allowed("GET, HEAD", "only GET and HEAD are answered\n");
         }
         if !request.body().is_end_stream() {
             return refused(StatusCode::PAYLOAD_TOO_LARGE, "no request here has a body\n");
@@ -197,18 +195,17 @@ impl Site {
         };
         let mut shown = self.shown.clone();
         shown.mark_changed();
-        let (identity, history) = (self.identity.clone(), self.history.clone());
-        let events = stream::unfold((shown, place), move |(mut shown, place)| {
-            let (identity, history) = (identity.clone(), history.clone());
+        let history = self.history.clone();
+        let events = stream::unfold((shown, place, Instant::now()), move |(mut shown, place, not_before)| {
+            let history = history.clone();
             async move {
                 shown.changed().await.ok()?;
+                sleep_until(not_before).await;
                 let view = shown.borrow_and_update().clone();
-                let instance = identity.get().map_or("this instance", |identity| identity.instance.as_str());
                 let journal = bootstrap::journal().unwrap_or_default();
-                let part = page::main(instance, view.as_deref(), &history.records(), &bootstrap::lines(&journal));
+                let part = page::main(view.as_deref(), &history.records(), &bootstrap::lines(&journal));
                 let event = part.lines().fold(String::new(), |event, line| event + "data: " + line + "\n") + "\n";
-                sleep(NOT_SOONER).await;
-                Some((Ok(Frame::data(Bytes::from(event))), (shown, place)))
+                Some((Ok(Frame::data(Bytes::from(event))), (shown, place, Instant::now() + NOT_SOONER)))
             }
         });
         let mut answer = Response::new(Either::Right(StreamBody::new(events.boxed())));
@@ -220,7 +217,7 @@ impl Site {
 
     async fn check(&self, request: Request<Incoming>) -> Response<Body> {
         if request.method() != Method::POST {
-            return refused(StatusCode::METHOD_NOT_ALLOWED, "POST a check\n");
+            return not_allowed("POST", "POST a check\n");
         }
         let body = match Limited::new(request.into_body(), LONGEST_BODY).collect().await {
             Ok(body) => body.to_bytes(),
@@ -272,6 +269,13 @@ fn body_of(view: &View) -> Bytes {
         "sentence": view.sentence,
     });
     Bytes::from(format!("{document}\n"))
+}
+
+/// The answer to a method that is not `allowed` there.
+fn not_allowed(allowed: &'static str, why: &str) -> Response<Body> {
+    let mut answer = refused(StatusCode::METHOD_NOT_ALLOWED, why);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
 }
 
 fn text(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {

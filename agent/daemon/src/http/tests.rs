@@ -173,7 +173,7 @@ async fn the_status_is_the_view_and_who_says_so() {
 async fn what_is_neither_get_nor_head_is_refused_unread() {
     let stage = Stage::new(Audience::Host, Limits::default()).await;
     let answer = stage.says(b"POST /ready HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\nmuch").await;
-    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("allow: GET, HEAD"), "{answer}");
     let answer = stage.says(b"GET /ready HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\nmuch").await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     let answer = stage.says(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello").await;
@@ -283,6 +283,8 @@ async fn the_health_check_service_is_answered_where_it_is_asked_for() {
     let stage = Stage::of(Audience::Balancer, Limits::default(), false).await;
     assert!(stage.says(request.as_bytes()).await.starts_with("HTTP/1.1 405"));
     let mut stage = Stage::of(Audience::Balancer, Limits::default(), true).await;
+    let answer = stage.says(b"GET /api/check HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("allow: POST"), "{answer}");
     stage.probe(Ok(()));
     let answer = stage.says(request.as_bytes()).await;
     let document: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();

@@ -47,6 +47,13 @@ pub struct StoreError {
     source: io::Error,
 }
 
+impl StoreError {
+    /// What the operating system says: `WouldBlock` where an agent holds the lock.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+}
+
 fn advice(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

@@ -1,14 +1,29 @@
 //! What the bootstrap did before the agent was there: the latest run of its journal, for people and for programs.
 
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
 use std::time::Duration;
 
 use pitcrew_core::time::Spoken;
 use pitcrew_plan::journal::{Entry, JOURNAL_FILE, Outcome, STATE_DIRECTORY, latest_run};
 use serde_json::{Value, json};
 
-/// The journal's bytes; `None` where this instance was not bootstrapped, or not so that this user may read it.
+/// The latest run stands at the end: a journal of many boots is read no further back.
+const LONGEST: u64 = 64 * 1024;
+
+/// The end of the journal; `None` where this instance was not bootstrapped, or not so that this user may read it.
 pub fn journal() -> Option<Vec<u8>> {
-    std::fs::read(format!("{STATE_DIRECTORY}/{JOURNAL_FILE}")).ok()
+    end_of(Path::new(STATE_DIRECTORY).join(JOURNAL_FILE)).ok()
+}
+
+fn end_of(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LONGEST)))?;
+    let mut text = Vec::new();
+    file.take(LONGEST).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// A line for the run, and one for each step. Empty for a journal without a run.
@@ -94,6 +109,16 @@ mod tests {
         let killed = lines(b"run i-1 1795411200\nfacts done 14\n");
         assert_eq!(killed[0], "bootstrap: not ended; it is running, or was killed");
         assert_eq!(lines(b""), [""; 0]);
+    }
+
+    #[test]
+    fn of_a_journal_of_many_boots_the_latest_is_told() {
+        let disk = tempfile::tempdir().unwrap();
+        let path = disk.path().join("journal");
+        std::fs::write(&path, JOURNAL.repeat(10_000)).unwrap();
+        let end = end_of(&path).unwrap();
+        assert_eq!(end.len() as u64, LONGEST);
+        assert_eq!(lines(&end), lines(JOURNAL));
     }
 
     #[test]

@@ -4,4 +4,9 @@ const line = document.getElementById("line");
 const events = new EventSource("/events");
 events.onopen = () => { line.textContent = "live"; };
 events.onmessage = (event) => { part.innerHTML = event.data; };
-events.onerror = () => { line.textContent = "the agent does not answer; trying again"; };
+// Who is refused is not connected again by itself: enough people follow already.
+events.onerror = () => {
+  line.textContent = events.readyState === EventSource.CLOSED
+    ? "enough people follow already; reload to look again"
+    : "the agent does not answer; trying again";
+};

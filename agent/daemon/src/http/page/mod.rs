@@ -54,13 +54,13 @@ pub fn screen(instance: &str, view: Option<&View>, records: &[Record], bootstrap
          <a href=\"/metrics\">metrics</a> · <a href=\"/ready\">ready</a></nav></footer>\n\
          <script>{SCRIPT}</script>\n</body>\n</html>\n",
         instance = Text(instance),
-        main = main(instance, view, records, bootstrap),
+        main = main(view, records, bootstrap),
         version = env!("CARGO_PKG_VERSION"),
     )
 }
 
 /// What changes of it.
-pub(super) fn main(_instance: &str, view: Option<&View>, records: &[Record], bootstrap: &[String]) -> String {
+pub(super) fn main(view: Option<&View>, records: &[Record], bootstrap: &[String]) -> String {
     let mut page = String::with_capacity(16 * 1024);
     // Writing to a string cannot fail.
     let _ = match view {
