@@ -4,11 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 
-use crate::net::{Net, serve};
+use crate::net::{Net, nothing, serve, whole};
 use crate::world::{Origin, World};
 
 /// The most that a request may carry; AWS calls are far smaller.
@@ -29,10 +28,10 @@ pub async fn open(
             match Limited::new(body, LARGEST_BODY).collect().await {
                 Ok(body) => {
                     let request = http::Request::from_parts(head, body.to_bytes());
-                    world.router(origin, request).await.map(Full::new)
+                    world.router(origin, request).await.map(whole)
                 }
                 Err(_) => {
-                    let mut response = Response::new(Full::new(Bytes::new()));
+                    let mut response = Response::new(nothing());
                     *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
                     response
                 }

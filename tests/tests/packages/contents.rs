@@ -18,10 +18,10 @@ const EMULATOR: &[Program] = &[Program { name: "qemu-aarch64-static", package: "
 
 const ENDINGS: [&str; 4] = ["amd64.deb", "arm64.deb", "x86_64.rpm", "aarch64.rpm"];
 
-/// The bytes that an agent is to have at most, and how far it has come: nothing may grow beyond that.
-const AGENT: (u64, u64) = (7_000_000, 9_000_000);
+/// The most bytes that an agent may have.
+const AGENT: u64 = 7_000_000;
 /// The same of a package.
-const PACKAGE: (u64, u64) = (3_500_000, 4_000_000);
+const PACKAGE: u64 = 3_500_000;
 
 #[test]
 #[ignore = "needs the packages: packaging/build"]
@@ -37,13 +37,12 @@ fn agents_and_packages_are_small() {
         }
     }
     let mut table = String::new();
-    for (what, bytes, (goal, _)) in &sizes {
-        let verdict = if bytes <= goal { "" } else { "  goal missed" };
-        writeln!(table, "{what:24}{bytes:>10} of {goal:>9}{verdict}").unwrap();
+    for (what, bytes, most) in &sizes {
+        writeln!(table, "{what:24}{bytes:>10} of {most:>9}").unwrap();
     }
     // What harnesses keep of a test that passes, nobody reads.
     let _ = write!(std::io::stderr(), "{table}");
-    assert!(sizes.iter().all(|(_, bytes, (_, reached))| bytes <= reached), "{table}");
+    assert!(sizes.iter().all(|(_, bytes, most)| bytes <= most), "{table}");
 }
 
 #[test]

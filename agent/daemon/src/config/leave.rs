@@ -1,6 +1,7 @@
 //! `[leave]`: what an operator decides about the instance's end, and how it is written.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -236,8 +237,8 @@ impl Value for Scheduled {
     }
 
     fn show(&self) -> Json {
-        let own = self.by_code.iter().map(|(code, lead)| (code.clone(), lead.show()));
-        std::iter::once(("lead".to_owned(), self.lead.show())).chain(own).collect()
+        let own = self.by_code.iter().map(|(code, lead)| (code.as_str(), lead.show()));
+        shown(iter::once(("lead", self.lead.show())).chain(own).collect())
     }
 }
 
@@ -272,11 +273,11 @@ impl Value for Webhook {
 
     fn show(&self) -> Json {
         let url = match &self.url {
-            Address::Plain(url) => ("url".to_owned(), url.show()),
-            Address::Secret(credential) => ("url_credential".to_owned(), credential.show()),
+            Address::Plain(url) => ("url", url.show()),
+            Address::Secret(credential) => ("url_credential", credential.show()),
         };
-        let headers: Json = self.headers.iter().map(|(name, value)| (name.clone(), value.show())).collect();
-        [url, ("headers".to_owned(), headers), ("body".to_owned(), self.body.show())].into_iter().collect()
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.show()));
+        shown(vec![url, ("headers", shown(headers.collect())), ("body", self.body.show())])
     }
 }
 
@@ -315,7 +316,7 @@ impl Value for Commands {
     fn show(&self) -> Json {
         let commands = [("noticed", &self.noticed), ("left", &self.left), ("left_badly", &self.left_badly)];
         let set = commands.into_iter().filter(|(_, command)| !command.is_empty());
-        set.map(|(name, command)| (name.to_owned(), command.show())).collect()
+        shown(set.map(|(name, command)| (name, command.show())).collect())
     }
 }
 
@@ -325,6 +326,11 @@ fn table<'a>(toml: &'a DeValue<'a>) -> Result<&'a DeTable<'a>, String> {
 
 fn entries<'a>(table: &'a DeTable<'a>) -> impl Iterator<Item = (&'a str, &'a DeValue<'a>)> {
     table.iter().map(|(key, value)| (key.get_ref().as_ref(), value.get_ref()))
+}
+
+/// A section, shown. One function for all of them, since every type of iterator brings a way to sort it.
+fn shown(entries: Vec<(&str, Json)>) -> Json {
+    entries.into_iter().collect()
 }
 
 fn unknown(key: &str, known: &[&str]) -> String {

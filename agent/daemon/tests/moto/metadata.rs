@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pitcrew_rehearsal::clock::WorldClock;
-use pitcrew_rehearsal::net::{Net as _, RealNet, serve};
+use pitcrew_rehearsal::net::{Net as _, RealNet, serve, whole};
 use pitcrew_rehearsal::timeline::Timeline;
 use pitcrew_rehearsal::world::{Origin, Plan, World};
-use reqwest::Body;
 use tokio::task::JoinSet;
 
 /// IMDSv2 on a port of its own; ends when it is dropped.
@@ -42,7 +41,7 @@ impl Metadata {
             async move {
                 // Nothing that is asked here has a body.
                 let answer = world.router(Origin::Imds(1), request.map(|_| Bytes::new())).await;
-                answer.map(|body| Body::from(String::from_utf8_lossy(&body).replace(&played, &instance)))
+                answer.map(|body| whole(String::from_utf8_lossy(&body).replace(&played, &instance)))
             }
         }));
         Self { url, _server: server }

@@ -11,13 +11,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use tokio::time::sleep;
 
-use crate::net::{self, Net};
+use crate::net::{self, Body, Net, whole};
 
 pub use process::{Args, Error, main};
 pub use release::Release;
@@ -73,7 +72,7 @@ impl Application {
         }
     }
 
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
         let (status, body) = match request.uri().path() {
             "/" => {
                 if let Some(delay) = delay(request.uri().query()) {
@@ -84,7 +83,7 @@ impl Application {
             "/health" => (self.health, self.greeting.clone()),
             _ => (StatusCode::NOT_FOUND, Bytes::from_static(b"ask for / or /health\n")),
         };
-        let mut response = Response::new(Full::new(body));
+        let mut response = Response::new(whole(body));
         *response.status_mut() = status;
         *response.headers_mut() = self.headers.clone();
         response

@@ -6,17 +6,15 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http_body_util::Empty;
 use hyper::Request;
-use hyper::body::Bytes;
 use hyper::header::{HOST, USER_AGENT};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::SWEEP;
 use super::routing::{CheckFailure, CheckPlan, CheckResult, Routing};
-use crate::net::Net;
 use crate::net::pool::Pool;
+use crate::net::{Net, nothing};
 
 /// Checks every target that the control plane names, draining ones too.
 ///
@@ -41,7 +39,7 @@ pub(super) async fn run(net: Arc<dyn Net>, from: IpAddr, routing: Arc<dyn Routin
 }
 
 /// Checks one target until dropped; the first check starts at once.
-async fn watch(pool: Arc<Pool<Empty<Bytes>>>, endpoint: SocketAddr, routing: Arc<dyn Routing>) {
+async fn watch(pool: Arc<Pool>, endpoint: SocketAddr, routing: Arc<dyn Routing>) {
     let mut start = Instant::now();
     loop {
         let plan = routing.check_plan();
@@ -51,11 +49,11 @@ async fn watch(pool: Arc<Pool<Empty<Bytes>>>, endpoint: SocketAddr, routing: Arc
     }
 }
 
-async fn check(pool: &Arc<Pool<Empty<Bytes>>>, endpoint: SocketAddr, plan: &CheckPlan) -> CheckResult {
+async fn check(pool: &Arc<Pool>, endpoint: SocketAddr, plan: &CheckPlan) -> CheckResult {
     let request = Request::get(&plan.path)
         .header(HOST, endpoint.to_string())
         .header(USER_AGENT, "ELB-HealthChecker/2.0")
-        .body(Empty::new());
+        .body(nothing());
     let request = match request {
         Ok(request) => request,
         Err(error) => return connection(format!("`{}` cannot be asked for: {error}", plan.path)),

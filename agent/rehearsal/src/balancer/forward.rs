@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http_body_util::{Either, Full};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::routing::{Routing, Stance};
 use super::upstreams::Upstreams;
-use crate::net::pool::PooledBody;
+use crate::net::{Body, whole};
 
 /// Why the balancer answered by itself; on such answers only.
 pub const REASON_HEADER: &str = "x-balancer-reason";
@@ -36,8 +36,6 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
-pub(super) type Reply = Response<Either<PooledBody<Incoming>, Full<Bytes>>>;
-
 /// Passes requests on to serving targets, round robin, each exactly once.
 pub(super) struct Forwarder {
     routing: Arc<dyn Routing>,
@@ -50,16 +48,16 @@ impl Forwarder {
         Self { routing, upstreams, turn: AtomicUsize::new(0) }
     }
 
-    pub(super) async fn forward(&self, client: SocketAddr, mut request: Request<Incoming>) -> Reply {
+    pub(super) async fn forward(&self, client: SocketAddr, mut request: Request<Incoming>) -> Response<Body> {
         let Some(target) = self.choose() else {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, "no target is in service", None);
         };
         prepare(request.headers_mut(), client);
-        match timeout(SILENCE, self.upstreams.pool(target).send(request)).await {
+        match timeout(SILENCE, self.upstreams.pool(target).send(request.map(BodyExt::boxed_unsync))).await {
             Ok(Ok(mut response)) => {
                 remove_hop_by_hop(response.headers_mut());
                 name_target(response.headers_mut(), target);
-                response.map(Either::Left)
+                response
             }
             Ok(Err(failure)) => refusal(StatusCode::BAD_GATEWAY, &failure.to_string(), Some(target)),
             Err(_) => refusal(StatusCode::GATEWAY_TIMEOUT, "the target was silent", Some(target)),
@@ -90,8 +88,8 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// The balancer's own answer, with the reason where a client or a log can read it.
-fn refusal(status: StatusCode, reason: &str, target: Option<SocketAddr>) -> Reply {
-    let mut response = Response::new(Either::Right(Full::from(format!("{reason}\n"))));
+fn refusal(status: StatusCode, reason: &str, target: Option<SocketAddr>) -> Response<Body> {
+    let mut response = Response::new(whole(format!("{reason}\n")));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     if let Ok(reason) = HeaderValue::from_str(reason) {

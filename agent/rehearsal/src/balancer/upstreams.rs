@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::routing::{Route, Stance};
@@ -17,7 +16,7 @@ use crate::net::pool::Pool;
 pub(super) struct Upstreams {
     net: Arc<dyn Net>,
     settings: Settings,
-    pools: Mutex<BTreeMap<SocketAddr, Arc<Pool<Incoming>>>>,
+    pools: Mutex<BTreeMap<SocketAddr, Arc<Pool>>>,
 }
 
 impl Upstreams {
@@ -26,7 +25,7 @@ impl Upstreams {
     }
 
     /// The connections to `endpoint`.
-    pub(super) fn pool(&self, endpoint: SocketAddr) -> Arc<Pool<Incoming>> {
+    pub(super) fn pool(&self, endpoint: SocketAddr) -> Arc<Pool> {
         lock(&self.pools)
             .entry(endpoint)
             .or_insert_with(|| {

@@ -10,16 +10,14 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Empty;
 use hyper::Request;
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
 use super::{Crew, Verb};
 use crate::lock::lock;
-use crate::net::Net;
 use crate::net::pool::Pool;
+use crate::net::{Net, nothing};
 use crate::seat::Seat;
 use crate::timeline::Happening;
 use crate::world::World;
@@ -123,8 +121,7 @@ impl Services {
     pub async fn healthy_release(&self) -> Option<String> {
         let Manager { seat, net, .. } = &*self.manager;
         let pool = Arc::new(Pool::new(Arc::clone(net), seat.address, seat.application, false));
-        let request =
-            Request::get("/health").header("host", seat.application.to_string()).body(Empty::<Bytes>::new()).ok()?;
+        let request = Request::get("/health").header("host", seat.application.to_string()).body(nothing()).ok()?;
         let response = timeout(Duration::from_secs(2), pool.send(request)).await.ok()?.ok()?;
         let release = response.headers().get(crate::app::VERSION_HEADER)?.to_str().ok()?;
         response.status().is_success().then(|| release.to_owned())

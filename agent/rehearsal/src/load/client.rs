@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::BodyExt;
 use hyper::Request;
-use hyper::body::Bytes;
 use hyper::header::{HOST, HeaderMap};
 use hyper::http::response;
 use tokio::time::{Instant, timeout_at};
@@ -16,11 +15,12 @@ use super::record::Record;
 use crate::app::VERSION_HEADER;
 use crate::balancer::{REASON_HEADER, TARGET_HEADER};
 use crate::lock::lock;
+use crate::net::nothing;
 use crate::net::pool::Pool;
 
 /// Everything that the requests of one load share.
 pub(super) struct Client {
-    pub(super) pool: Arc<Pool<Empty<Bytes>>>,
+    pub(super) pool: Arc<Pool>,
     pub(super) started: Instant,
     pub(super) record: Arc<Mutex<Record>>,
     pub(super) observe: Box<dyn Fn(&Outcome) + Send + Sync>,
@@ -41,7 +41,7 @@ impl Client {
     }
 
     async fn ask(&self, path: &str) -> Answer {
-        let request = Request::get(path).header(HOST, self.plan.to.to_string()).body(Empty::new());
+        let request = Request::get(path).header(HOST, self.plan.to.to_string()).body(nothing());
         let request = match request {
             Ok(request) => request,
             Err(error) => return lost(format!("`{path}` cannot be asked for: {error}")),

@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
-use super::Net;
+use super::{Net, whole};
 
 /// Sends `request` from `from` to `to` and reads the whole answer. Dropping the future cuts the connection.
 ///
@@ -23,7 +23,7 @@ pub async fn exchange(
     let stream = net.connect(from, to).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let answer = async {
-        let response = sender.send_request(request.map(Full::new)).await?;
+        let response = sender.send_request(request.map(whole)).await?;
         let (head, body) = response.into_parts();
         Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
     };

@@ -1,5 +1,6 @@
 //! How bytes travel: real loopback sockets, or in-memory pipes under virtual time.
 
+mod body;
 mod exchange;
 pub(crate) mod pool;
 mod real;
@@ -13,6 +14,7 @@ use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use body::{Body, nothing, whole};
 pub use exchange::exchange;
 pub use real::{RealNet, allow_many_connections};
 pub use server::serve;

@@ -7,27 +7,28 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 
-use super::Net;
+use super::{Body, Net};
 use crate::lock::lock;
 
 /// Sends requests to one address. Dropping it cuts every connection.
-pub(crate) struct Pool<B> {
+pub(crate) struct Pool {
     net: Arc<dyn Net>,
     from: IpAddr,
     to: SocketAddr,
     keep_alive: bool,
-    connections: Mutex<Connections<B>>,
+    connections: Mutex<Connections>,
 }
 
-struct Connections<B> {
-    idle: Vec<SendRequest<B>>,
+struct Connections {
+    idle: Vec<SendRequest<Body>>,
     /// One task for each open connection; aborting it cuts the connection.
     open: JoinSet<()>,
     cut: bool,
@@ -47,10 +48,7 @@ pub(crate) enum Failure {
     Cut,
 }
 
-impl<B> Pool<B>
-where
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
-{
+impl Pool {
     pub(crate) fn new(net: Arc<dyn Net>, from: IpAddr, to: SocketAddr, keep_alive: bool) -> Self {
         let nothing = Connections { idle: Vec::new(), open: JoinSet::new(), cut: false };
         let connections = Mutex::new(nothing);
@@ -58,7 +56,7 @@ where
     }
 
     /// Sends a request on an idle connection, or on a new one when there is none. Never twice.
-    pub(crate) async fn send(self: &Arc<Self>, mut request: Request<B>) -> Result<Response<PooledBody<B>>, Failure> {
+    pub(crate) async fn send(self: &Arc<Self>, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
         if !self.keep_alive {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -67,7 +65,7 @@ where
             None => self.open().await?,
         };
         match connection.send_request(request).await {
-            Ok(response) => Ok(response.map(|body| PooledBody::new(body, connection, self.clone()))),
+            Ok(response) => Ok(response.map(|body| PooledBody::new(body, connection, self.clone()).boxed_unsync())),
             Err(_) if lock(&self.connections).cut => Err(Failure::Cut),
             Err(error) => Err(Failure::Response(error)),
         }
@@ -86,7 +84,7 @@ where
         connections.open.abort_all();
     }
 
-    async fn idle(&self) -> Option<SendRequest<B>> {
+    async fn idle(&self) -> Option<SendRequest<Body>> {
         loop {
             let mut connection = lock(&self.connections).idle.pop()?;
             if connection.ready().await.is_ok() {
@@ -95,7 +93,7 @@ where
         }
     }
 
-    async fn open(&self) -> Result<SendRequest<B>, Failure> {
+    async fn open(&self) -> Result<SendRequest<Body>, Failure> {
         let stream = self.net.connect(self.from, self.to).await.map_err(Failure::Connect)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Failure::Response)?;
         let mut connections = lock(&self.connections);
@@ -107,7 +105,7 @@ where
         Ok(sender)
     }
 
-    fn take_back(&self, connection: SendRequest<B>) {
+    fn take_back(&self, connection: SendRequest<Body>) {
         if self.keep_alive && !connection.is_closed() {
             lock(&self.connections).idle.push(connection);
         }
@@ -115,16 +113,13 @@ where
 }
 
 /// A response's body; at its end, the connection goes back to the pool.
-pub(crate) struct PooledBody<B> {
+struct PooledBody {
     body: Incoming,
-    home: Option<(SendRequest<B>, Arc<Pool<B>>)>,
+    home: Option<(SendRequest<Body>, Arc<Pool>)>,
 }
 
-impl<B> PooledBody<B>
-where
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
-{
-    fn new(body: Incoming, connection: SendRequest<B>, pool: Arc<Pool<B>>) -> Self {
+impl PooledBody {
+    fn new(body: Incoming, connection: SendRequest<Body>, pool: Arc<Pool>) -> Self {
         let mut pooled = Self { body, home: Some((connection, pool)) };
         if pooled.body.is_end_stream() {
             pooled.release();
@@ -139,10 +134,7 @@ where
     }
 }
 
-impl<B> Body for PooledBody<B>
-where
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
-{
+impl hyper::body::Body for PooledBody {
     type Data = Bytes;
     type Error = hyper::Error;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
 use hyper::body::Bytes;
 use hyper::{Response, StatusCode};
@@ -90,13 +91,13 @@ async fn an_answer_that_outlives_the_delay_is_cut_in_its_middle() {
     let listener = net.listen(one).await.unwrap();
     let mut server = JoinSet::new();
     server.spawn(net::serve(listener, |_, _| async {
-        let (mut lines, body) = Channel::<Bytes>::new(1);
+        let (mut lines, body) = Channel::<Bytes, _>::new(1);
         tokio::spawn(async move {
             while lines.send_data(Bytes::from_static(b"more to come\n")).await.is_ok() {
                 sleep(Duration::from_millis(200)).await;
             }
         });
-        Response::new(body)
+        Response::new(body.boxed_unsync())
     }));
     stage.board.set(one, Stance::Serving);
 

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
 use hyper::Response;
-use hyper::body::Bytes;
 use pitcrew_rehearsal::load::{Answer, Load, Outcome, Plan, PlanError, Slow};
 use pitcrew_rehearsal::net::{self, Net, SimNet};
 use tokio::task::JoinSet;
@@ -27,7 +25,7 @@ async fn play(stalls: bool) -> Vec<Outcome> {
             if stalls && STALL.contains(&began.elapsed()) {
                 sleep_until(began + STALL.end).await;
             }
-            Response::new(Full::new(Bytes::new()))
+            Response::new(net::nothing())
         })
         .await;
     });
