@@ -176,6 +176,7 @@ impl Core {
         if let Some(lease) = self.memory.close(deployment, ending, now) {
             self.suspect_after(now, deployment, ending);
             self.take_over_blocked(now, &lease, ending);
+            self.keep_places_in_view(&lease.places);
         }
         self.asks.forget(&Ask::Deployment(deployment.clone()));
     }

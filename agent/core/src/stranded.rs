@@ -12,7 +12,7 @@ use crate::core::Core;
 use crate::ids::TargetGroupArn;
 use crate::memory::{Change, Ending, Lease};
 use crate::time::{Instant, Now};
-use crate::wire::{Owner, Target};
+use crate::wire::{GroupFacts, Owner, Target};
 
 /// Registrations of this instance, by target group.
 pub type Places = BTreeMap<TargetGroupArn, BTreeSet<Target>>;
@@ -57,6 +57,18 @@ impl Core {
         }
         for lease in self.memory.leases.values_mut().filter(|lease| lease.owner == Owner::CodeDeploy) {
             lease.places.entry(group.clone()).or_default().extend(registered.iter().cloned());
+        }
+    }
+
+    /// While traffic is to stay out, where CodeDeploy has put this instance back is looked at, whether or not looking for what
+    /// holds it works just now.
+    pub(crate) fn keep_places_in_view(&mut self, places: &Places) {
+        if self.wanted.is_in() {
+            return;
+        }
+        for arn in places.keys() {
+            let facts = GroupFacts { arn: arn.clone(), deregistration_delay: self.groups.delay(arn) };
+            self.groups.facts.entry(arn.clone()).or_insert(facts);
         }
     }
 

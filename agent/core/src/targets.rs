@@ -57,7 +57,8 @@ impl Core {
     fn must_discover(&mut self, now: Instant, wanted: &Traffic) -> bool {
         let fresh = self.groups.discovered.is_some_and(|asked| asked >= self.wanted_since);
         let every = match wanted {
-            Traffic::Out(_) if !fresh => Duration::ZERO,
+            // What failed is asked again as failures are, though an earlier answer is fresh enough.
+            Traffic::Out(_) if !fresh || self.asks.failures(&Ask::Discover) > 0 => Duration::ZERO,
             Traffic::Out(_) => DISCOVER_IDLE,
             Traffic::In if self.groups.discovered.is_none() => Duration::ZERO,
             Traffic::In => DISCOVER_IDLE.max(self.at_rest().saturating_mul(4)),

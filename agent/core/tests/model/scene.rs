@@ -36,6 +36,12 @@ fn settings() -> Settings {
 
 impl Scene {
     pub(crate) fn all() -> Vec<Self> {
+        let mut all = Self::of_one_deployment();
+        all.extend([Self::both_owners(), Self::two_deployments()]);
+        all
+    }
+
+    pub(crate) fn of_one_deployment() -> Vec<Self> {
         vec![
             Self::one_deployment(),
             Self::of_codedeploy(),
@@ -44,8 +50,6 @@ impl Scene {
             Self::two_groups(),
             Self::protected(),
             Self::by_standby(),
-            Self::both_owners(),
-            Self::two_deployments(),
         ]
     }
 

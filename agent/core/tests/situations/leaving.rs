@@ -108,6 +108,24 @@ fn a_leaving_instance_that_codedeploy_took_out_and_puts_back_is_taken_out_at_onc
 }
 
 #[test]
+fn a_leaving_instance_is_taken_out_again_though_looking_for_its_groups_fails_when_codedeploy_has_put_it_back() {
+    for kind in [FailureKind::Denied, FailureKind::Unavailable] {
+        let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
+        let mut stage = Stage::with(settings).group("web", &[8080]).delay(secs(2)).running();
+        assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+        stage.take_away("web", 8080);
+        assert_done(&stage.run("d-1", E::AfterBlockTraffic));
+        stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+        stage.pass(secs(1));
+        stage.fail(Api::Discover, 1, kind);
+        stage.put_back("web", 8080);
+        assert_done(&stage.run("d-1", E::AfterAllowTraffic));
+        stage.pass(secs(2));
+        assert!(stage.ports_in("web").is_empty(), "{kind:?}");
+    }
+}
+
+#[test]
 fn a_drain_that_does_not_fit_is_cut_short_and_said() {
     let mut stage = Stage::new().group("web", &[8080]).running();
     stage.connections.insert(8080, Some(1));

@@ -44,26 +44,11 @@ impl Stage {
         for district in 0..DISTRICTS {
             let plan = options.plan(district);
             let world = Arc::new(World::new(&plan, WorldClock::real(), Some(home.path()), timeline.clone()));
-            if !has_free_instances(&*net, &world).await {
-                continue;
+            match settle(options, &net, &world).await {
+                Ok(servers) => return Ok(Self { world, net, sim: None, home: Some(home), _servers: servers }),
+                Err(error) if is_taken(&error) => {}
+                Err(error) => return Err(error),
             }
-            let mut servers = JoinSet::new();
-            match endpoint::open(&*net, Arc::clone(&world), world.addresses.aws, Origin::Aws).await {
-                Ok(endpoint) => servers.spawn(serve(Arc::clone(&world), "the AWS endpoint", endpoint)),
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => continue,
-                Err(error) => {
-                    return Err(error).with_context(|| format!("listening on {}", world.addresses.aws));
-                }
-            };
-            for seat in &world.seats {
-                let origin = Origin::Imds(seat.number);
-                let endpoint = endpoint::open(&*net, Arc::clone(&world), seat.metadata, origin)
-                    .await
-                    .with_context(|| format!("listening on {}", seat.metadata))?;
-                servers.spawn(serve(Arc::clone(&world), "a metadata service", endpoint));
-            }
-            balance(options, &net, &world, &mut servers).await?;
-            return Ok(Self { world, net, sim: None, home: Some(home), _servers: servers });
         }
         bail!("{DISTRICTS} rehearsals run on this machine already: wait for one to end")
     }
@@ -92,14 +77,30 @@ impl Stage {
     }
 }
 
-/// Whether nobody listens where the applications are to: a rehearsal that was killed may have left some running.
-async fn has_free_instances(net: &dyn Net, world: &World) -> bool {
+/// Takes every address of the world's district. Whoever has that of its AWS endpoint has the district: nobody else tries its
+/// other addresses meanwhile, however many begin at the same moment.
+async fn settle(options: &Options, net: &Arc<dyn Net>, world: &Arc<World>) -> anyhow::Result<JoinSet<()>> {
+    let mut servers = JoinSet::new();
+    let aws = world.addresses.aws;
+    let endpoint = endpoint::open(&**net, Arc::clone(world), aws, Origin::Aws).await;
+    let endpoint = endpoint.with_context(|| format!("listening on {aws}"))?;
+    servers.spawn(serve(Arc::clone(world), "the AWS endpoint", endpoint));
     for seat in &world.seats {
-        if net.listen(seat.application).await.is_err() {
-            return false;
+        // A rehearsal that was killed may have left an application or an agent running.
+        for address in [seat.application, seat.looked_at] {
+            net.listen(address).await.with_context(|| format!("listening on {address}"))?;
         }
+        let endpoint = endpoint::open(&**net, Arc::clone(world), seat.metadata, Origin::Imds(seat.number)).await;
+        let endpoint = endpoint.with_context(|| format!("listening on {}", seat.metadata))?;
+        servers.spawn(serve(Arc::clone(world), "a metadata service", endpoint));
     }
-    true
+    balance(options, net, world, &mut servers).await?;
+    Ok(servers)
+}
+
+/// Whether it failed because somebody has one of the addresses.
+fn is_taken(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 async fn balance(
@@ -124,4 +125,57 @@ async fn balance(
 async fn serve(world: Arc<World>, what: &'static str, server: impl Future<Output = io::Error> + Send) {
     let error = server.await;
     world.happened(None, Happening::Noted { note: format!("{what} stopped serving: {error}") });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::bundle::Bundle;
+
+    fn options() -> Options {
+        Options::of(Bundle::sample().unwrap())
+    }
+
+    async fn stage() -> Stage {
+        Stage::real(&options(), Timeline::default()).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn worlds_that_begin_at_the_same_moment_take_addresses_of_their_own() {
+        let mut stages = JoinSet::new();
+        for _ in 0..12 {
+            stages.spawn(async {
+                let stage = stage().await;
+                // What its applications do.
+                let mut listeners = Vec::new();
+                for seat in &stage.world.seats {
+                    listeners.push(stage.net.listen(seat.application).await.unwrap());
+                }
+                (stage, listeners)
+            });
+        }
+        let stages = stages.join_all().await;
+        let addresses: BTreeSet<SocketAddr> = stages.iter().map(|(stage, _)| stage.world.addresses.aws).collect();
+        assert_eq!(addresses.len(), 12);
+    }
+
+    #[tokio::test]
+    async fn a_world_moves_on_where_any_of_its_addresses_is_taken() {
+        for which in 0..4 {
+            let first = stage().await;
+            let (net, addresses, seat) = (Arc::clone(&first.net), first.world.addresses, first.world.seats[0].clone());
+            drop(first);
+            let address = [seat.metadata, seat.looked_at, seat.application, addresses.balancer][which];
+            let _left_behind = loop {
+                match net.listen(address).await {
+                    Ok(listener) => break listener,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            };
+            assert_ne!(stage().await.world.addresses, addresses, "{address}");
+        }
+    }
 }
