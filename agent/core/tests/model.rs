@@ -58,6 +58,7 @@ fn check(scenes: &[Scene], troubles: u8) {
 #[test]
 fn every_trouble_in_every_position_of_a_deployment() {
     check(&Scene::of_one_deployment(), 1);
+    check(&Scene::of_elastigroup(), 1);
 }
 
 #[test]
@@ -76,6 +77,12 @@ fn every_trouble_in_every_position_where_both_owners_deploy() {
 #[ignore = "the long form: minutes"]
 fn every_pair_of_troubles_in_one_deployment() {
     check(&Scene::of_one_deployment(), 2);
+}
+
+#[test]
+#[ignore = "the long form: minutes"]
+fn every_pair_of_troubles_in_an_elastigroup() {
+    check(&Scene::of_elastigroup(), 2);
 }
 
 #[test]

@@ -119,14 +119,14 @@ impl Core {
     }
 
     pub(super) fn standby_entered(&mut self, sent: Instant, now: Instant, answer: Result<(), FailureKind>) {
-        // What may have been given by a call before, whose answer was lost, is left all the same.
-        let refused = is_refusal(answer) && self.asks.failures(&ASK) <= 1;
+        let refused = is_refusal(answer);
         match &mut self.memory.elastigroup.standby {
             Some(standby) if answer.is_ok() => standby.sure = true,
             Some(standby) if answer == Err(FailureKind::Unavailable) => {
                 standby.settles_at = Some(now.after(SETTLES_WITHIN));
             }
-            Some(Standby { sure: false, .. }) if refused => self.memory.elastigroup.standby = None,
+            // What a call before may have given, whose answer was lost or whose caller has died, is left all the same.
+            Some(Standby { sure: false, settles_at: None, .. }) if refused => self.memory.elastigroup.standby = None,
             Some(_) | None => {}
         }
         self.moved(Change::Deregistered, sent, now, answer);

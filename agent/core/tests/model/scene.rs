@@ -37,20 +37,17 @@ fn settings() -> Settings {
 impl Scene {
     pub(crate) fn all() -> Vec<Self> {
         let mut all = Self::of_one_deployment();
+        all.extend(Self::of_elastigroup());
         all.extend([Self::both_owners(), Self::two_deployments()]);
         all
     }
 
     pub(crate) fn of_one_deployment() -> Vec<Self> {
-        vec![
-            Self::one_deployment(),
-            Self::of_codedeploy(),
-            Self::refusing(),
-            Self::last_healthy(),
-            Self::two_groups(),
-            Self::protected(),
-            Self::by_standby(),
-        ]
+        vec![Self::one_deployment(), Self::of_codedeploy(), Self::refusing(), Self::last_healthy(), Self::two_groups()]
+    }
+
+    pub(crate) fn of_elastigroup() -> Vec<Self> {
+        vec![Self::protected(), Self::by_standby()]
     }
 
     pub(crate) fn one_deployment() -> Self {

@@ -1,6 +1,7 @@
 //! An instance of an Elastigroup: protected while a deployment runs, ready after it, and gone when it is detached.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use pitcrew_core::elastigroup::{Declared, Life, Order, Process, ReadyAfter, Settings as Elastigroup, Signal};
 use pitcrew_core::leaving::Stage as Step;
@@ -284,6 +285,23 @@ fn standby_is_left_once_more_where_a_lost_call_for_it_may_have_come_late() {
         assert_eq!((left(&stage), stage.memory().elastigroup.standby), (if restarts { 3 } else { 2 }, None));
         assert_eq!(stage.ports_in("web"), [8080]);
     }
+}
+
+#[test]
+fn standby_is_left_although_the_agent_died_over_it_and_was_refused_it_afterwards() {
+    let mut stage = stage(Owner::Elastigroup);
+    stage.hook("d-1", E::BeforeInstall);
+    while !stage.orders().contains(&Order::EnterStandby) {
+        stage.pass(Duration::from_millis(10));
+    }
+    stage.restart();
+    stage.fail(Api::Elastigroup, 2, FailureKind::Denied);
+    assert_done(&stage.run("d-1", E::BeforeInstall));
+    stage.mend(Api::Elastigroup);
+    assert_done(&stage.run("d-1", E::ValidateService));
+    stage.pass(secs(120));
+    assert!(stage.orders().contains(&Order::ExitStandby), "{:?}", stage.orders());
+    assert_eq!((stage.memory().elastigroup.standby, stage.ports_in("web")), (None, vec![8080]));
 }
 
 #[test]
