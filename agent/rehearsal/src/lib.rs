@@ -14,6 +14,7 @@ pub mod lifecycle;
 pub mod load;
 mod lock;
 pub mod net;
+mod output;
 pub mod picture;
 pub mod rehearsal;
 pub mod seat;

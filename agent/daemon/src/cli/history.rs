@@ -64,7 +64,10 @@ fn tell(arguments: HistoryArgs) -> anyhow::Result<()> {
         Ok(End::Answer(answer)) => anyhow::bail!("{}", answer.sentence),
         Err(error) => match History::read(&state_dir) {
             (records, _) if !records.is_empty() => records,
-            _ => return Err(error.into()),
+            _ => {
+                let nor = format!("there is no history in `{}`, either", state_dir.display());
+                return Err(anyhow::Error::new(error).context(nor));
+            }
         },
     };
     let skip = if json { 0 } else { records.len().saturating_sub(last) };

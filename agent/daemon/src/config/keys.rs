@@ -227,15 +227,28 @@ impl Default for Merged {
 impl Merged {
     /// Refuses keys that make no sense together.
     pub(super) fn consistent(self) -> Result<Self, ConfigError> {
-        let owner = &self.traffic.owner;
-        match (&owner.origin, owner.value.0, &self.elastigroup.token.value) {
-            (Origin::File(path, line), Some(Owner::Elastigroup), None) => {
-                let sentence = "traffic.owner: \"elastigroup\" moves traffic through Elastigroup's API, which needs \
-                                [elastigroup] token"
-                    .to_owned();
-                Err(ConfigError::Refused(vec![Complaint { path: path.clone(), line: *line, sentence }]))
+        let mut complaints = Vec::new();
+        let mut complain = |origin: &Origin, sentence: &str| {
+            if let Origin::File(path, line) = origin {
+                complaints.push(Complaint { path: path.clone(), line: *line, sentence: sentence.to_owned() });
             }
-            _ => Ok(self),
+        };
+        if self.traffic.owner.value.0 == Some(Owner::Elastigroup) && self.elastigroup.token.value.is_none() {
+            complain(
+                &self.traffic.owner.origin,
+                "traffic.owner: \"elastigroup\" moves traffic through Elastigroup's API, which needs [elastigroup] token",
+            );
+        }
+        let (listen, ready_listen) = (self.http.listen.value.0, &self.http.ready_listen);
+        if ready_listen.value.is_some() && ready_listen.value == listen {
+            complain(
+                &ready_listen.origin,
+                "http.ready_listen: is the address of http.listen, where /ready is answered, too; give it another port",
+            );
+        }
+        match complaints.is_empty() {
+            true => Ok(self),
+            false => Err(ConfigError::Refused(complaints)),
         }
     }
 

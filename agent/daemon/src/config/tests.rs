@@ -302,6 +302,13 @@ noticed = []
 }
 
 #[test]
+fn two_servers_on_one_address_are_refused() {
+    expect!["a.toml:2: http.ready_listen: is the address of http.listen, where /ready is answered, too; give it another port"]
+        .assert_eq(&complaints("[http]\nready_listen = \"127.0.0.1:8790\""));
+    settings("http = { listen = \"off\", ready_listen = \"127.0.0.1:8790\" }");
+}
+
+#[test]
 fn standby_without_a_token_is_refused_and_so_is_a_token_in_the_open() {
     expect![[r#"a.toml:1: traffic.owner: "elastigroup" moves traffic through Elastigroup's API, which needs [elastigroup] token"#]]
         .assert_eq(&complaints(r#"traffic.owner = "elastigroup""#));

@@ -38,7 +38,7 @@ pub enum Slot {
 
 /// The store refused.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to {verb} `{}`: {advice}", path.display(), advice = advice(source))]
+#[error("failed to {verb} `{}`{}", path.display(), advice(source))]
 pub struct StoreError {
     /// `read`, `write`, `lock` …
     verb: &'static str,
@@ -54,17 +54,14 @@ impl StoreError {
     }
 }
 
-fn advice(error: &io::Error) -> String {
+/// What to do; nothing where only the cause itself says what is wrong.
+fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "the disk is full; free some space on it".to_owned()
-        }
-        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only; remount it for writing".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied; let the agent's user own the state directory".to_owned(),
-        io::ErrorKind::WouldBlock => {
-            "another agent is running with this state directory; stop that one first".to_owned()
-        }
-        _ => error.to_string(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": the disk is full; free some space on it",
+        io::ErrorKind::ReadOnlyFilesystem => ": the file system is read-only; remount it for writing",
+        io::ErrorKind::PermissionDenied => ": permission denied; let the agent's user own the state directory",
+        io::ErrorKind::WouldBlock => ": another agent is running with this state directory; stop that one first",
+        _ => "",
     }
 }
 
@@ -324,7 +321,7 @@ mod tests {
             (io::ErrorKind::NotADirectory, "not a directory"),
         ];
         for (kind, advice) in table {
-            let error = failed("write", Path::new("/state/ledger.json"))(kind.into()).to_string();
+            let error = crate::doors::with_causes(&failed("write", Path::new("/state/ledger.json"))(kind.into()));
             assert!(error.starts_with("failed to write `/state/ledger.json`: ") && error.contains(advice), "{error}");
         }
     }

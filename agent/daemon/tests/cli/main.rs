@@ -21,7 +21,7 @@ mod run;
 mod stand_in;
 mod status;
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// The program, in an environment with nothing in it.
 fn pitcrew(arguments: &[&str]) -> Command {
@@ -66,6 +66,24 @@ fn no_time_at_all_and_less_are_usage_errors() {
     }
     let (status, _, stderr) = outcome(&mut pitcrew(&["rehearse", "--simulated", "--runs", "0"]));
     assert_eq!((status, stderr.contains("0 is not in 1..")), (64, true), "{stderr}");
+    let (status, _, stderr) = outcome(&mut pitcrew(&["rehearse", "--chaos", "0"]));
+    assert_eq!((status, stderr.contains("0 is not in 1..")), (64, true), "{stderr}");
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_does_not_end_a_rehearsal() {
+    let mut rehearsal =
+        pitcrew(&["rehearse", "--simulated"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(rehearsal.stdout.take());
+    let (status, _, stderr) = told(rehearsal.wait_with_output().unwrap());
+    assert_eq!((status, stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn a_picture_that_cannot_be_written_is_said_before_anything_is_played() {
+    let (status, stdout, stderr) = outcome(&mut pitcrew(&["rehearse", "--simulated", "--html", "/nowhere/a.html"]));
+    assert_eq!((status, stdout.as_str()), (2, ""));
+    assert!(stderr.contains("writing the picture to `/nowhere/a.html`: No such file"), "{stderr}");
 }
 
 #[test]

@@ -86,4 +86,5 @@ fn history_is_told_by_the_agent_and_without_one() {
 
     let (status, _, stderr) = outcome(&mut pitcrew(&["history", &place.option(), "--state-dir=/nowhere"]));
     assert_eq!(status, 69, "{stderr}");
+    assert!(stderr.contains("there is no history in `/nowhere`, either: no answer from the agent"), "{stderr}");
 }

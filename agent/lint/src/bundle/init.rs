@@ -90,7 +90,7 @@ pub fn plan(directory: &Path, options: Options) -> Result<Plan, InitError> {
     let (location, shim) = shim(&bundle)?;
     let mut changes = Vec::from_iter(shim);
     let text = match bundle.appspec.and_then(|name| bundle.files.get(name)) {
-        Some(file) => match String::from_utf8(file.start.clone()) {
+        Some(file) => match String::from_utf8(file.start().to_vec()) {
             Ok(text) => Some(text),
             Err(_) => return Err(refused(bundle.at(1).to_string(), "it is not UTF-8; convert it first")),
         },

@@ -5,6 +5,7 @@ pub mod init;
 pub(crate) mod rules;
 mod tree;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -93,14 +94,19 @@ pub(crate) struct Bundle {
 #[derive(Debug, Clone)]
 pub(crate) struct File {
     pub(crate) is_executable: bool,
-    /// Its start, which is the whole of any script.
-    pub(crate) start: Vec<u8>,
+    path: PathBuf,
+    start: OnceCell<Vec<u8>>,
 }
 
 impl File {
+    /// Its start, which is the whole of any script.
+    fn start(&self) -> &[u8] {
+        self.start.get_or_init(|| tree::start(&self.path))
+    }
+
     /// The text of a script; nothing for a binary.
     fn script(&self) -> Option<String> {
-        let text = std::str::from_utf8(&self.start).ok()?;
+        let text = std::str::from_utf8(self.start()).ok()?;
         (!text.contains('\0')).then(|| text.to_owned())
     }
 }
@@ -111,7 +117,7 @@ const NAMES: [&str; 2] = ["appspec.yml", "appspec.yaml"];
 impl Bundle {
     fn new(directory: String, files: BTreeMap<String, File>, options: Options) -> Self {
         let appspec = NAMES.into_iter().find(|name| files.contains_key(*name));
-        let text = appspec.and_then(|name| files.get(name)).map(|file| String::from_utf8_lossy(&file.start));
+        let text = appspec.and_then(|name| files.get(name)).map(|file| String::from_utf8_lossy(file.start()));
         let spec = text.map(|text| AppSpec::read(&text)).unwrap_or_default();
         Self { directory, files, appspec, spec, options }
     }

@@ -1,5 +1,6 @@
-//! Reads the files below a bundle's directory, as CodeDeploy packs them.
+//! Finds the files below a bundle's directory, as CodeDeploy packs them; what is in them is read when a rule asks.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
@@ -11,10 +12,20 @@ use super::{File, ReadError};
 /// More than any script or appspec has.
 const LONGEST_SCRIPT: u64 = 1 << 20;
 const DEEPEST: usize = 32;
+/// More than any bundle has, and what a home directory or `/` soon has.
+const MOST: usize = 100_000;
 
 pub(super) fn read(directory: &Path) -> Result<BTreeMap<String, File>, ReadError> {
     let mut files = BTreeMap::new();
     below(directory, "", 0, &mut files)?;
+    if files.len() > MOST {
+        return Err(ReadError {
+            path: directory.to_owned(),
+            source: io::Error::other(
+                "it holds more files than a bundle does; name the bundle's directory, the one that holds appspec.yml",
+            ),
+        });
+    }
     Ok(files)
 }
 
@@ -29,6 +40,9 @@ fn below(directory: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<Stri
         )));
     }
     for entry in fs::read_dir(directory).map_err(failed(directory))? {
+        if files.len() > MOST {
+            return Ok(());
+        }
         let entry = entry.map_err(failed(directory))?;
         let path = entry.path();
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
@@ -41,11 +55,20 @@ fn below(directory: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<Stri
         if metadata.is_dir() {
             below(&path, &format!("{name}/"), depth + 1, files)?;
         } else if metadata.is_file() {
-            let mut start = Vec::new();
-            let file = fs::File::open(&path).map_err(failed(&path))?;
-            file.take(LONGEST_SCRIPT).read_to_end(&mut start).map_err(failed(&path))?;
-            files.insert(name, File { is_executable: metadata.permissions().mode() & 0o111 != 0, start });
+            // Who packs the bundle must be able to read it all.
+            fs::File::open(&path).map_err(failed(&path))?;
+            let is_executable = metadata.permissions().mode() & 0o111 != 0;
+            files.insert(name, File { is_executable, path, start: OnceCell::new() });
         }
     }
     Ok(())
+}
+
+/// The start of a file; nothing of one that has gone meanwhile.
+pub(super) fn start(path: &Path) -> Vec<u8> {
+    let mut start = Vec::new();
+    match fs::File::open(path).and_then(|file| file.take(LONGEST_SCRIPT).read_to_end(&mut start)) {
+        Ok(_) => start,
+        Err(_) => Vec::new(),
+    }
 }

@@ -175,7 +175,7 @@ pub struct RehearseArgs {
 
     /// For so many seconds: worlds in which deployments, notices, faults and kills come at random, one after the other.
     /// One that fails is played again by its seed; with --simulated, also made as short as it can be
-    #[arg(long, value_name = "SECONDS", conflicts_with_all = [
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = [
         "hold", "runs", "interrupt_at", "kill_agent_at", "fail_at", "fault", "overlap", "first", "without_hooks",
         "old_without_hooks", "no_agent", "requests", "instances", "owner", "html",
     ])]

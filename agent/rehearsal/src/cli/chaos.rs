@@ -15,6 +15,7 @@ use super::many::broken;
 use super::simulated::play;
 use super::{InProcess, RehearseArgs, interruption, runtime};
 use crate::crew::ProcessCrew;
+use crate::output::say;
 use crate::rehearsal::chaos::{Plan, What, shrink};
 use crate::rehearsal::{self, Options, Stage};
 use crate::timeline::Timeline;
@@ -103,7 +104,7 @@ pub(super) fn run(args: &RehearseArgs, seconds: u64, in_process: &InProcess) -> 
         tell_shortest(&base, failure.seed, in_process)?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&figures).context("writing the figures")?);
+        say(serde_json::to_string_pretty(&figures).context("writing the figures")?);
     } else {
         print(&figures);
     }
@@ -138,7 +139,7 @@ fn simulated(
             let report = play(&options, Timeline::default(), in_process).with_context(|| format!("seed {seed}"))?;
             let episode = Episode::of(&options, &report, ended.fetch_add(1, Ordering::Relaxed), None);
             if !args.json {
-                println!("{}", episode.line());
+                say(episode.line());
             }
             failed.fetch_or(!episode.passed, Ordering::Relaxed);
             episodes.push(episode);
@@ -191,7 +192,7 @@ fn real(args: &RehearseArgs, base: &Options, first: u64, deadline: Instant) -> a
             };
             let episode = Episode::of(&options, &report, place, resident);
             if !args.json {
-                println!("{}", episode.line());
+                say(episode.line());
             }
             let passed = episode.passed;
             episodes.push(episode);
@@ -312,28 +313,28 @@ fn print(figures: &Figures) {
     let Tally { seconds, requests, lost, stranded, deployments, notices, kills, troubles } = figures.tally;
     let worlds = figures.worlds;
     for failure in &figures.failures {
-        println!("seed {}: lost {} of {}", failure.seed, failure.tally.lost, failure.tally.requests);
+        say(format_args!("seed {}: lost {} of {}", failure.seed, failure.tally.lost, failure.tally.requests));
         for broken in &failure.broken {
-            println!("  {broken}");
+            say(format_args!("  {broken}"));
         }
         let how = if figures.simulated { "--simulated " } else { "" };
-        println!("  play it again: pitcrew rehearse {how}--chaos 1 --seed {}", failure.seed);
+        say(format_args!("  play it again: pitcrew rehearse {how}--chaos 1 --seed {}", failure.seed));
     }
-    println!(
+    say(format_args!(
         "{worlds} worlds, {} h {} min in them: {deployments} deployments, {notices} notices, {kills} kills of an \
               agent, {troubles} troubles of AWS and metadata services",
         seconds / 3600,
         seconds / 60 % 60
-    );
-    println!("{requests} requests, {lost} lost; {stranded} stranded");
+    ));
+    say(format_args!("{requests} requests, {lost} lost; {stranded} stranded"));
     let tenths: Vec<_> = figures.rss_kib.iter().map(u64::to_string).collect();
-    println!("memory of this process after each tenth of the worlds: {} KiB", tenths.join(", "));
+    say(format_args!("memory of this process after each tenth of the worlds: {} KiB", tenths.join(", ")));
     let most = |of: fn(&Resident) -> u64| figures.agents.iter().map(of).max();
     if let (Some(early), Some(late)) = (most(|agents| agents.early_kib), most(|agents| agents.late_kib)) {
-        println!(
+        say(format_args!(
             "memory of the largest agent: {early} KiB within {} s of its world's beginning, {late} KiB at a world's end",
             GROWN_UP.as_secs()
-        );
+        ));
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::select;
 use tokio::time::sleep;
 
 use crate::crew::Crew;
+use crate::output::say;
 use crate::rehearsal::{self, Options, Stage};
 use crate::world::identity::{ACCOUNT, REGION};
 use crate::world::{TARGET_GROUP, World};
@@ -20,7 +21,7 @@ pub(super) async fn hold(
 ) -> anyhow::Result<()> {
     let company = rehearsal::open(options, stage, crew).await?;
     for (name, value) in environment(&stage.world, options.agents) {
-        println!("export {name}={}", quoted(&value));
+        say(format_args!("export {name}={}", quoted(&value)));
     }
     eprintln!(
         "the world is up; {}",

@@ -17,6 +17,7 @@ use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::crew::{Crew, ProcessCrew};
+use crate::output::{say, show};
 use crate::picture;
 use crate::rehearsal::{self, Options, Stage};
 use crate::timeline::Timeline;
@@ -33,11 +34,11 @@ pub type InProcess = dyn Fn(&Stage, &Options) -> anyhow::Result<Arc<dyn Crew>> +
 /// Plays what the arguments say. Exit status: 0 all well, 1 a request was lost or an invariant broke, 2 it could not
 /// be played.
 pub fn run(args: RehearseArgs, in_process: &InProcess) -> ExitCode {
-    let outcome = match args.chaos {
+    let outcome = can_be_drawn(&args).and_then(|()| match args.chaos {
         Some(seconds) => chaos::run(&args, seconds, in_process),
         None if args.simulated => simulated::run(&args, in_process),
         None => real(&args),
-    };
+    });
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
@@ -64,6 +65,15 @@ async fn interruption() -> anyhow::Result<()> {
         _ = terminated.recv() => Ok(()),
         _ = hung_up.recv() => Ok(()),
     }
+}
+
+/// Fails before anything is played where a picture could not be written afterwards.
+fn can_be_drawn(args: &RehearseArgs) -> anyhow::Result<()> {
+    for path in args.html.iter().chain(&args.svg) {
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        opened.with_context(|| format!("writing the picture to `{}`", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Writes the pictures that were asked for.
@@ -129,11 +139,11 @@ fn real(args: &RehearseArgs) -> anyhow::Result<bool> {
         };
         draw(args, &report)?;
         if args.json {
-            println!("{}", serde_json::to_string_pretty(&report).context("writing the report")?);
+            say(serde_json::to_string_pretty(&report).context("writing the report")?);
         } else {
-            print!("{}", text::summary(&report, screen.colour()));
+            show(text::summary(&report, screen.colour()));
             if let (false, Some(home)) = (passed, stage.home()) {
-                println!("logs of agents and applications: {}", home.display());
+                say(format_args!("logs of agents and applications: {}", home.display()));
             }
         }
         Ok(report.passed)

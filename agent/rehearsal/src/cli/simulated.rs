@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::{InProcess, RehearseArgs, play_many, text};
+use crate::output::{say, show};
 use crate::rehearsal::{self, Options, Stage};
 use crate::timeline::Timeline;
 use crate::verdict::Report;
@@ -40,9 +41,9 @@ fn one(args: &RehearseArgs, seed: u64, in_process: &InProcess) -> anyhow::Result
     let report = play(&args.options(seed)?, timeline, in_process)?;
     super::draw(args, &report)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report).context("writing the report")?);
+        say(serde_json::to_string_pretty(&report).context("writing the report")?);
     } else {
-        print!("{}", text::summary(&report, screen.colour()));
+        show(text::summary(&report, screen.colour()));
     }
     Ok(report.passed)
 }
@@ -51,9 +52,9 @@ fn many(args: &RehearseArgs, first: u64, in_process: &InProcess) -> anyhow::Resu
     // Read once: every run plays the same bundle.
     let runs = play_many(&args.options(first)?, args.runs, in_process)?;
     if args.json {
-        println!("{:#}", runs.json());
+        say(format_args!("{:#}", runs.json()));
     } else {
-        print!("{runs}");
+        show(&runs);
     }
     Ok(runs.passed())
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::load::Progress;
+use crate::output::{say, show};
 use crate::timeline::{Entry, Happening};
 use crate::verdict::{Absence, Judgement, NoticeReport, Report};
 use crate::world::elastigroup::RouteLoad;
@@ -35,7 +36,7 @@ impl Screen {
             return;
         }
         self.clear_progress();
-        println!("{}", line(entry, self.colour()));
+        say(line(entry, self.colour()));
     }
 
     pub(super) fn progress(&self, at: Duration, progress: Progress) {
@@ -43,7 +44,7 @@ impl Screen {
             return;
         }
         let Progress { sent, ok, lost } = progress;
-        print!("{CLEAR_LINE}{:7.2}  {sent} sent, {ok} answered, {lost} lost", at.as_secs_f64());
+        show(format_args!("{CLEAR_LINE}{:7.2}  {sent} sent, {ok} answered, {lost} lost", at.as_secs_f64()));
         // A terminal that has gone away shows nothing anyway.
         let _ = std::io::stdout().flush();
         self.progress.store(true, Ordering::Relaxed);
@@ -51,7 +52,7 @@ impl Screen {
 
     pub(super) fn clear_progress(&self) {
         if self.progress.swap(false, Ordering::Relaxed) {
-            print!("{CLEAR_LINE}");
+            show(CLEAR_LINE);
         }
     }
 }

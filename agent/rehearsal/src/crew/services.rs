@@ -18,6 +18,7 @@ use super::{Crew, Verb};
 use crate::lock::lock;
 use crate::net::pool::Pool;
 use crate::net::{Net, nothing};
+use crate::output::say;
 use crate::seat::Seat;
 use crate::timeline::Happening;
 use crate::world::World;
@@ -245,7 +246,7 @@ pub fn systemctl(words: &[String]) -> ExitCode {
         Ok(answer) => {
             let quiet = words.iter().any(|word| word == "--quiet" || word == "-q");
             if !answer.says.is_empty() && !quiet {
-                println!("{}", answer.says);
+                say(answer.says);
             }
             ExitCode::from(answer.exit)
         }

@@ -2,12 +2,25 @@
 
 use super::*;
 
-#[tokio::test(start_paused = true)]
-async fn what_an_agent_promised_stands_when_it_goes_away() {
+/// A hook whose call the agent has taken and not answered.
+struct Arrived {
+    stage: Stage,
+    task: JoinHandle<Result<client::End, CallError>>,
+    said: Progress,
+    replies: Replies,
+    start: Instant,
+}
+
+async fn a_hook() -> Arrived {
     let mut stage = stage();
     let (task, said) = client(&stage.dialer, ROOT, before_install(), pending());
     let (_, _, replies) = stage.arrival().await;
-    let start = Instant::now();
+    Arrived { stage, task, said, replies, start: Instant::now() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_agent_promised_stands_when_it_goes_away() {
+    let Arrived { stage, task, said, replies, start } = a_hook().await;
     replies.promise(done("leaving: not returned to traffic"), Duration::from_secs(30));
     sleep(Duration::from_secs(1)).await;
     assert_eq!(*said.lock().unwrap(), ["leaving: not returned to traffic"], "told at once");
@@ -19,10 +32,7 @@ async fn what_an_agent_promised_stands_when_it_goes_away() {
 
 #[tokio::test(start_paused = true)]
 async fn what_an_agent_promised_ends_with_its_answer() {
-    let mut stage = stage();
-    let (task, _) = client(&stage.dialer, ROOT, before_install(), pending());
-    let (_, _, replies) = stage.arrival().await;
-    let start = Instant::now();
+    let Arrived { stage: _stage, task, replies, start, .. } = a_hook().await;
     replies.promise(done("leaving"), Duration::from_secs(30));
     sleep(Duration::from_secs(7)).await;
     replies.answer(done("drained"));
@@ -32,10 +42,7 @@ async fn what_an_agent_promised_ends_with_its_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn what_an_agent_promised_stands_when_it_hangs() {
-    let mut stage = stage();
-    let (task, _) = client(&stage.dialer, ROOT, before_install(), pending());
-    let (_, _, replies) = stage.arrival().await;
-    let start = Instant::now();
+    let Arrived { stage: _stage, task, replies, start, .. } = a_hook().await;
     replies.promise(done("leaving"), Duration::from_secs(30));
     assert_eq!(task.await.unwrap().unwrap(), client::End::Answer(done("leaving")));
     assert_eq!(start.elapsed(), Duration::from_secs(35), "with a moment more for an agent that is merely slow");
@@ -43,10 +50,7 @@ async fn what_an_agent_promised_stands_when_it_hangs() {
 
 #[tokio::test(start_paused = true)]
 async fn a_later_promise_takes_the_place_of_an_earlier_one() {
-    let mut stage = stage();
-    let (task, _) = client(&stage.dialer, ROOT, before_install(), pending());
-    let (_, _, replies) = stage.arrival().await;
-    let start = Instant::now();
+    let Arrived { stage, task, replies, start, .. } = a_hook().await;
     replies.promise(done("leaving"), Duration::from_secs(30));
     sleep(Duration::from_secs(10)).await;
     replies.promise(done("leaving"), Duration::from_secs(60));
@@ -59,10 +63,7 @@ async fn a_later_promise_takes_the_place_of_an_earlier_one() {
 
 #[tokio::test(start_paused = true)]
 async fn what_an_agent_took_back_no_longer_stands_when_it_goes_away() {
-    let mut stage = stage();
-    let (task, _) = client(&stage.dialer, ROOT, before_install(), pending());
-    let (_, _, replies) = stage.arrival().await;
-    let start = Instant::now();
+    let Arrived { stage, task, replies, start, .. } = a_hook().await;
     replies.promise(done("leaving"), Duration::from_secs(30));
     replies.retract();
     sleep(Duration::from_secs(20)).await;
@@ -74,10 +75,7 @@ async fn what_an_agent_took_back_no_longer_stands_when_it_goes_away() {
 
 #[tokio::test(start_paused = true)]
 async fn what_an_agent_took_back_ends_with_its_answer() {
-    let mut stage = stage();
-    let (task, _) = client(&stage.dialer, ROOT, before_install(), pending());
-    let (_, _, replies) = stage.arrival().await;
-    let start = Instant::now();
+    let Arrived { stage: _stage, task, replies, start, .. } = a_hook().await;
     replies.promise(done("leaving"), Duration::from_secs(30));
     replies.retract();
     sleep(Duration::from_secs(40)).await;
