@@ -43,7 +43,14 @@ impl Scene {
     }
 
     pub(crate) fn of_one_deployment() -> Vec<Self> {
-        vec![Self::one_deployment(), Self::of_codedeploy(), Self::refusing(), Self::last_healthy(), Self::two_groups()]
+        vec![
+            Self::one_deployment(),
+            Self::of_codedeploy(),
+            Self::refusing(),
+            Self::finishing(),
+            Self::last_healthy(),
+            Self::two_groups(),
+        ]
     }
 
     pub(crate) fn of_elastigroup() -> Vec<Self> {
@@ -77,6 +84,12 @@ impl Scene {
     pub(crate) fn refusing() -> Self {
         let settings = Settings { on_notice: OnNotice::Refuse, return_when_withdrawn: true, ..settings() };
         Self { name: "refusing, notices withdrawn", settings, ..Self::one_deployment() }
+    }
+
+    /// The same, but what a deployment has begun is finished.
+    pub(crate) fn finishing() -> Self {
+        let settings = Settings { on_notice: OnNotice::Finish, ..Self::refusing().settings };
+        Self { name: "finishing, notices withdrawn", settings, ..Self::one_deployment() }
     }
 
     /// A group with another target, which may be ill.

@@ -288,6 +288,22 @@ fn standby_is_left_once_more_where_a_lost_call_for_it_may_have_come_late() {
 }
 
 #[test]
+fn standby_is_asked_for_again_by_a_deployment_that_follows_before_a_lost_call_has_settled() {
+    let mut stage = stage(Owner::Elastigroup);
+    stage.fail(Api::Elastigroup, 2, FailureKind::Unavailable);
+    assert_done(&stage.run("d-1", E::BeforeInstall));
+    assert_done(&stage.run("d-1", E::ValidateService));
+    let call = stage.hook("d-2", E::BeforeInstall);
+    let (waited, answer) = stage.wait(call);
+    assert_done(&answer);
+    assert!(waited < secs(15), "{waited:?}");
+    let asked = stage.orders().iter().filter(|order| **order == Order::EnterStandby).count();
+    assert_eq!((asked, stage.deregistered()), (3, 0), "Elastigroup moves traffic");
+    stage.pass(secs(60));
+    assert!(stage.ports_in("web").is_empty(), "the deployment keeps it out");
+}
+
+#[test]
 fn standby_is_left_although_the_agent_died_over_it_and_was_refused_it_afterwards() {
     let mut stage = stage(Owner::Elastigroup);
     stage.hook("d-1", E::BeforeInstall);

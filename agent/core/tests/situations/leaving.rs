@@ -117,11 +117,16 @@ fn a_leaving_instance_is_taken_out_again_though_looking_for_its_groups_fails_whe
         assert_done(&stage.run("d-1", E::AfterBlockTraffic));
         stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
         stage.pass(secs(1));
+        let looked_for =
+            |stage: &Stage| stage.actions.iter().filter(|(_, action)| *action == Action::DiscoverGroups).count();
+        let before = looked_for(&stage);
         stage.fail(Api::Discover, 1, kind);
         stage.put_back("web", 8080);
         assert_done(&stage.run("d-1", E::AfterAllowTraffic));
         stage.pass(secs(2));
         assert!(stage.ports_in("web").is_empty(), "{kind:?}");
+        stage.pass(secs(60));
+        assert_eq!(looked_for(&stage) - before, 2, "{kind:?}: again, as failures are");
     }
 }
 
