@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pitcrew_core::ids::DeploymentGroup;
 use pitcrew_core::time::Spoken;
 use pitcrew_core::wire::{Failure, FailureKind, Owner};
 
@@ -10,6 +11,8 @@ use crate::effect::groups::Group;
 
 /// Less is too little for a bundle, its archive and its logs.
 const ROOM: u64 = 512 * 1024 * 1024;
+/// The check that an instance and a whole fleet have in common.
+pub(super) const IN_PLACE: &str = "in place";
 /// A host agent that writes nothing for so long does not poll: it reports each failed poll, and rotates daily.
 const QUIET: Duration = Duration::from_secs(26 * 3600);
 
@@ -210,7 +213,7 @@ fn group(facts: &Facts) -> Line {
 }
 
 /// The group, where CodeDeploy described it; what hinders that has its own line.
-fn known(facts: &Facts) -> Option<(&pitcrew_core::ids::DeploymentGroup, &Group)> {
+fn known(facts: &Facts) -> Option<(&DeploymentGroup, &Group)> {
     let (name, group) = facts.group.as_ref()?;
     Some((name, group.as_ref().ok()?))
 }
@@ -218,20 +221,26 @@ fn known(facts: &Facts) -> Option<(&pitcrew_core::ids::DeploymentGroup, &Group)>
 const UNKNOWN_GROUP: &str = "waits for the deployment group to be known";
 
 fn in_place(facts: &Facts) -> Line {
-    const NAME: &str = "in place";
     match known(facts) {
-        None => Line::ok(NAME, UNKNOWN_GROUP),
-        Some((_, Group { in_place: true, .. })) => Line::ok(NAME, "deployments go onto the instances that are there"),
-        Some((name, _)) => Line::failed(
-            NAME,
-            format!("{name} is blue/green: its deployments want new instances, which Elastigroup does not give it"),
-            format!(
-                "aws deploy update-deployment-group --application-name {} --current-deployment-group-name {} \
-                 --deployment-style deploymentType=IN_PLACE,deploymentOption=WITHOUT_TRAFFIC_CONTROL",
-                name.application, name.name
-            ),
-        ),
+        None => Line::ok(IN_PLACE, UNKNOWN_GROUP),
+        Some((name, group)) => goes_in_place(name, group),
     }
+}
+
+/// Of an instance and of a whole fleet alike.
+pub(super) fn goes_in_place(name: &DeploymentGroup, group: &Group) -> Line {
+    if group.in_place {
+        return Line::ok(IN_PLACE, "deployments go onto the instances that are there");
+    }
+    Line::failed(
+        IN_PLACE,
+        format!("{name} is blue/green: its deployments want new instances, which Elastigroup does not give it"),
+        format!(
+            "aws deploy update-deployment-group --application-name {} --current-deployment-group-name {} \
+             --deployment-style deploymentType=IN_PLACE,deploymentOption=WITHOUT_TRAFFIC_CONTROL",
+            name.application, name.name
+        ),
+    )
 }
 
 fn selected(facts: &Facts) -> Line {

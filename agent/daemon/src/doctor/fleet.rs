@@ -6,7 +6,7 @@ use aws_config::SdkConfig;
 use pitcrew_core::ids::{DeploymentGroup, InstanceId};
 use pitcrew_core::wire::{Failure, FailureKind, Owner};
 
-use super::checks::unasked;
+use super::checks::{IN_PLACE, goes_in_place, unasked};
 use super::gather::{membership, ssm};
 use super::{Level, Line, Membership, Patience, waits};
 use crate::effect::deployments::Latest;
@@ -131,20 +131,9 @@ fn exists(facts: &FleetFacts) -> Line {
 }
 
 fn in_place(facts: &FleetFacts) -> Line {
-    const NAME: &str = "in place";
-    let name = &facts.name;
     match &facts.group {
-        Err(_) => Line::ok(NAME, UNKNOWN),
-        Ok(Group { in_place: true, .. }) => Line::ok(NAME, "deployments go onto the instances that are there"),
-        Ok(_) => Line::failed(
-            NAME,
-            format!("{name} is blue/green: its deployments want new instances"),
-            format!(
-                "aws deploy update-deployment-group --application-name {} --current-deployment-group-name {} \
-                 --deployment-style deploymentType=IN_PLACE,deploymentOption=WITHOUT_TRAFFIC_CONTROL",
-                name.application, name.name
-            ),
-        ),
+        Err(_) => Line::ok(IN_PLACE, UNKNOWN),
+        Ok(group) => goes_in_place(&facts.name, group),
     }
 }
 
