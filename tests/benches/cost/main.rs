@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot be made is not printed")]
 
+mod asker;
 mod aws_cli;
 mod bytes;
 mod fleet;
@@ -26,7 +27,9 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use asker::Asker;
 use aws_cli::AwsCli;
+use process::Usage;
 use relay::Relay;
 use report::{Report, Table};
 use stopwatch::{Call, Series};
@@ -46,6 +49,9 @@ fn main() {
     if stopwatch::is_wanted(&arguments) {
         return stopwatch::main();
     }
+    if asker::is_wanted(&arguments) {
+        return asker::main(&arguments);
+    }
     let (pitcrew, profile) = binary();
     let aws_cli = AwsCli::installed();
     let world = World::up(&pitcrew);
@@ -54,10 +60,17 @@ fn main() {
 
     let shipped = Agent::start(&pitcrew, &world, world.metadata(2), "");
     let probing = Agent::start(&pitcrew, &world, world.metadata(1), &probe(&world));
+    let requests = metadata_requests(&pitcrew, &world);
+    let asker = Asker::start(world.metadata(2), requests);
     let mut report = Report::of(&pitcrew, profile);
-    let mut idle = idle(&[("as shipped", &shipped), ("with an HTTP probe every 2 s", &probing)], idle_for);
-    drop(shipped);
-    idle.note(format!("requests to the metadata service: {:.0} a minute", metadata_requests(&pitcrew, &world)));
+    let idlers = [
+        ("as shipped", shipped.id()),
+        ("with an HTTP probe every 2 s", probing.id()),
+        ("(a program that only asks the metadata service as often)", asker.id()),
+    ];
+    let mut idle = idle(&idlers, idle_for);
+    drop((shipped, asker));
+    idle.note(format!("requests to the metadata service: {requests:.0} a minute, each over a connection of its own"));
     let (calls, call_ratios) = calls(&probing, &aws_cli, &world, hooks);
     let (pairs, pair_ratio) = pairs(&probing, &aws_cli, &world);
     report.ratios.extend(call_ratios);
@@ -75,18 +88,18 @@ fn main() {
     }
 }
 
-/// The agent while nothing happens: what every instance pays all day.
-fn idle(agents: &[(&'static str, &Agent)], lasting: Duration) -> Table {
+/// The agent while nothing happens: what every instance pays all day. Takes processes by their numbers.
+fn idle(processes: &[(&'static str, u32)], lasting: Duration) -> Table {
     explain(&format!("agents idle for {} s", (SETTLED + lasting).as_secs()));
     sleep(SETTLED);
-    let before: Vec<_> = agents.iter().map(|(_, agent)| agent.usage()).collect();
+    let before: Vec<_> = processes.iter().map(|(_, process)| Usage::of(*process)).collect();
     sleep(lasting);
     let mut table = Table::new(
         format!("the agent idle for {} s", lasting.as_secs()),
         &["rss_mib", "rss_anon_mib", "cpu_s_per_hour", "wake_ups_per_s", "preempted_per_s", "threads"],
     );
-    for ((name, agent), usage) in agents.iter().zip(before) {
-        let now = agent.usage();
+    for ((name, process), usage) in processes.iter().zip(before) {
+        let now = Usage::of(*process);
         let seconds = lasting.as_secs_f64();
         table.row(
             name,

@@ -120,6 +120,10 @@ impl Agent {
         agent
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         Usage::of(self.process.id())
     }

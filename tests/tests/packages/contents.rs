@@ -45,6 +45,26 @@ fn agents_and_packages_are_small() {
     assert!(sizes.iter().all(|(_, bytes, most)| bytes <= most), "{table}");
 }
 
+/// What SECURITY.md says of an executable at a fixed address.
+#[test]
+#[ignore = "needs the packages: packaging/build"]
+fn agents_bind_imports_at_once_and_execute_no_stack() {
+    for ending in ["amd64.deb", "arm64.deb"] {
+        let package = built::package(ending);
+        if !needs::are_there("reading headers", &[SYMBOLS]) {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let agent = built::unpacked(&package, folder.path());
+        let headers = run("readelf", &["--wide", "--segments", "--dynamic", agent.to_str().unwrap()]);
+        assert!(headers.contains("GNU_RELRO") && headers.contains("BIND_NOW"), "{ending}: {headers}");
+        let stack = headers.lines().find(|line| line.contains("GNU_STACK")).unwrap_or_default();
+        assert!(stack.contains(" RW ") && !stack.contains("RWE"), "{ending}: {headers}");
+        let mixed = headers.lines().find(|line| line.contains(" LOAD ") && line.contains(" RWE "));
+        assert_eq!(mixed, None, "{ending}");
+    }
+}
+
 #[test]
 #[ignore = "needs the packages: packaging/build"]
 fn agents_ask_for_nothing_newer_than_amazon_linux_2_has() {
