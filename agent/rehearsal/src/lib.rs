@@ -8,6 +8,7 @@ pub mod clock;
 pub mod crew;
 pub mod death;
 pub mod endpoint;
+mod filled;
 pub mod host_agent;
 pub mod interruption;
 pub mod lifecycle;

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{Options, Stage};
 use crate::crew::{Crew, Services};
+use crate::filled::filled;
 use crate::host_agent::HostAgent;
 use crate::lock::lock;
 use crate::seat::Seat;
@@ -46,7 +47,7 @@ impl Company {
             services.insert(seat.number, manager);
             hosts.insert(seat.number, host);
         }
-        let gone = world.seats.iter().map(|seat| (seat.number, watch::Sender::new(false))).collect();
+        let gone = filled(world.seats.iter().map(|seat| (seat.number, watch::Sender::new(false))));
         Self { world, crew, services, hosts, gone, orphans: Mutex::default() }
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::filled::filled;
 use crate::load;
 use crate::rehearsal::{Aftermath, Ended, Hooks, Options};
 use crate::seat::Seat;
@@ -111,7 +112,7 @@ pub(crate) fn judge(evidence: Evidence<'_>) -> Report {
         load: evidence.load,
         load_started: evidence.load_started,
         reasons,
-        targets: evidence.world.seats.iter().map(|seat| (seat.number, seat.application.to_string())).collect(),
+        targets: filled(evidence.world.seats.iter().map(|seat| (seat.number, seat.application.to_string()))),
         deployments: evidence.deployments,
         aftermath: evidence.aftermath,
         findings,

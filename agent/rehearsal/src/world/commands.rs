@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::World;
+use crate::filled::filled;
 use crate::lock::lock;
 use crate::seat::Seat;
 
@@ -50,7 +51,7 @@ impl World {
         let now = self.clock.now();
         let state = lock(&self.state);
         let files = state.tracked.files.iter().filter(|((number, _), _)| *number == seat.number);
-        files.map(|((_, id), began)| (id.clone(), now.saturating_duration_since(*began))).collect()
+        filled(files.map(|((_, id), began)| (id.clone(), now.saturating_duration_since(*began))))
     }
 
     /// Changes whenever a file comes or goes, on any instance.

@@ -40,6 +40,7 @@ use tokio::sync::watch;
 
 use crate::balancer::routing::{CheckPlan, Routing};
 use crate::clock::WorldClock;
+use crate::filled::filled;
 use crate::lock::lock;
 use crate::seat::{Dirs, Seat};
 use crate::timeline::{Happening, Timeline};
@@ -166,7 +167,7 @@ impl World {
                 seat
             })
             .collect();
-        let imds = seats.iter().map(|seat| (seat.number, Imds::new(Identity::new(seat, clock.wall())))).collect();
+        let imds = filled(seats.iter().map(|seat| (seat.number, Imds::new(Identity::new(seat, clock.wall())))));
         let balancing = load_balancing(plan, addresses, &seats);
         let elastigroup = plan.elastigroup.clone().map(|plan| {
             let token = format!("{:032x}{:032x}", rng.u128(..), rng.u128(..));
@@ -317,7 +318,7 @@ fn load_balancing(plan: &Plan, addresses: Addresses, seats: &[Seat]) -> LoadBala
     }
     LoadBalancing {
         groups: vec![spare, web],
-        instances: seats.iter().map(|seat| (seat.instance_id.clone(), seat.address)).collect(),
+        instances: filled(seats.iter().map(|seat| (seat.instance_id.clone(), seat.address))),
         from_the_start,
         listener: (format!("internal-sample-1234567890.{REGION}.elb.amazonaws.com"), addresses.balancer.port()),
     }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use crate::crew::ScriptCode;
+use crate::filled::filled;
 use crate::lifecycle::LifecycleEvent;
 
 /// What CodeDeploy holds.
@@ -171,7 +172,7 @@ impl CodeDeploy {
             status: DeploymentStatus::Created,
             error: None,
             stopped: None,
-            targets: instances.iter().map(|id| (id.clone(), target())).collect(),
+            targets: filled(instances.iter().map(|id| (id.clone(), target()))),
         };
         self.deployments.insert(id, deployment);
     }
