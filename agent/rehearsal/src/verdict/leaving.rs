@@ -12,7 +12,6 @@ use crate::lifecycle::LifecycleEvent;
 use crate::rehearsal::Hooks;
 use crate::timeline::{Entry, Happening, ScriptEnd};
 use crate::world::calls::{Call, Caller, Effect};
-use crate::world::faults::Fault;
 use crate::world::{MetadataTrouble, Moved, NoticeRecord, World};
 
 /// A notice, and how soon it had its effect.
@@ -32,7 +31,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// The hook before the application's stop waits for the drain: for what may still come, for a quiet moment, and for the
 /// looks at both. What is in flight comes on top.
 const DRAIN: Duration = Duration::from_secs(10);
-/// What was sent before the notice was read may arrive after it.
+/// What was sent before the notice was read may come after it.
 const ON_ITS_WAY: Duration = Duration::from_millis(100);
 /// A leaving instance that others put back is taken out again within this time; later, nobody can undo it any more.
 const OUT_AGAIN: Duration = Duration::from_secs(5);
@@ -133,8 +132,6 @@ fn patience(action: Action) -> Duration {
 
 /// Invariant 1.
 pub(super) fn no_registration(evidence: &Evidence<'_>, calls: &[Call]) -> Seen {
-    let slow = evidence.options.fault == Some(Fault::Slow);
-    let on_its_way = if slow { Duration::from_secs(3) } else { ON_ITS_WAY };
     let notices = evidence.world.notices();
     let leaving: Vec<_> = notices.iter().filter(|notice| notice.ends_service()).collect();
     if leaving.is_empty() {
@@ -144,12 +141,12 @@ pub(super) fn no_registration(evidence: &Evidence<'_>, calls: &[Call]) -> Seen {
         let Some(read) = notice.read else { continue };
         let late = calls
             .iter()
-            .find(|call| is_of(call, notice) && call.action == "RegisterTargets" && call.at > read + on_its_way);
+            .find(|call| is_of(call, notice) && call.action == "RegisterTargets" && call.asked > read + ON_ITS_WAY);
         if let Some(call) = late {
             return broken(format!(
                 "instance {} called RegisterTargets {:.2} s after it had read the notice",
                 notice.instance,
-                (call.at - read).as_secs_f64()
+                (call.asked - read).as_secs_f64()
             ));
         }
     }

@@ -30,6 +30,9 @@ pub struct Call {
     /// Time since the world came up.
     #[serde(serialize_with = "super::seconds")]
     pub at: Duration,
+    /// When the request came. A service that is slow carries it out and answers later.
+    #[serde(serialize_with = "super::seconds")]
+    pub asked: Duration,
     /// Who called.
     pub caller: Caller,
     /// `elasticloadbalancing`, `autoscaling`, `ec2`, `codedeploy`, `ssm` or `elastigroup`.

@@ -1,5 +1,7 @@
 //! Answers requests: to a metadata service from its instance, to AWS from whoever signed them; and tells what they did.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use fastrand::Rng;
 use http::{Request, Response, StatusCode};
@@ -69,6 +71,7 @@ impl World {
             return plain(StatusCode::NOT_FOUND);
         };
         let caller = identity::caller(request.headers(), self.clock.wall());
+        let asked = self.clock.since_start(self.clock.now());
         let fate = {
             let mut state = lock(&self.state);
             let State { rng, fault, .. } = &mut *state;
@@ -80,10 +83,16 @@ impl World {
         if let Fate::AnsweredAfter(delay) = fate {
             sleep(delay).await;
         }
-        self.answer(&operation, caller, fate)
+        self.answer(&operation, asked, caller, fate)
     }
 
-    fn answer(&self, operation: &Operation, caller: Result<Caller, identity::Refusal>, fate: Fate) -> Response<Bytes> {
+    fn answer(
+        &self,
+        operation: &Operation,
+        asked: Duration,
+        caller: Result<Caller, identity::Refusal>,
+        fate: Fate,
+    ) -> Response<Bytes> {
         let now = self.clock.now();
         let mut state = lock(&self.state);
         state.tag_members(now);
@@ -102,6 +111,7 @@ impl World {
         let response = operation.reply(&request_id, &result);
         state.calls.push(Call {
             at: self.clock.since_start(now),
+            asked,
             caller: who,
             service: operation.service(),
             action: operation.action().to_owned(),

@@ -97,6 +97,7 @@ impl World {
         let effects: Vec<_> = change(&mut state, now).into_iter().collect();
         state.calls.push(Call {
             at: self.clock.since_start(now),
+            asked: self.clock.since_start(now),
             caller: Caller::CodeDeploy,
             service: "elasticloadbalancing",
             action: action.to_owned(),

@@ -48,6 +48,7 @@ impl World {
         };
         state.calls.push(Call {
             at: self.clock.since_start(now),
+            asked: self.clock.since_start(now),
             caller: instance.map_or(Caller::Unknown, Caller::Instance),
             service: "elastigroup",
             action: asked.route.clone(),
