@@ -234,8 +234,11 @@ impl Core {
                 Progress::There | Progress::Stuck(_) => {}
             }
         }
-        // The notice may yet be withdrawn: until its last hook the deployment stays open, and keeps traffic out.
-        let goes_on = verdict == Verdict::Done && !ends_deployment(hook.event);
+        // The notice may yet be withdrawn: until its last hook the deployment stays open, and keeps traffic out. Where
+        // CodeDeploy moves traffic, it puts the instance back after ValidateService.
+        let owner = self.memory.leases.get(&hook.deployment).map(|lease| lease.owner);
+        let puts_back = owner == Some(Owner::CodeDeploy) && hook.event == LifecycleEvent::ValidateService;
+        let goes_on = verdict == Verdict::Done && (puts_back || !ends_deployment(hook.event));
         let consequence = if goes_on { Consequence::Renew } else { Consequence::Close(Ending::Left) };
         Judged::Answer(answer(verdict, sentence), consequence)
     }

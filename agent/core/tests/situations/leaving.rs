@@ -61,7 +61,9 @@ fn a_group_that_waits_for_the_instance_waits_while_codedeploy_may_put_it_back() 
         stage.take_away("web", 8080);
         assert_done(&stage.run("d-1", E::AfterInstall));
         stage.notice(NoticeKind::AutoScaling, Some(secs(74)));
-        stage.pass(secs(10));
+        stage.pass(secs(5));
+        assert_done(&stage.run("d-1", E::ValidateService));
+        stage.pass(secs(5));
         assert_eq!(released(&stage), 0, "AllowTraffic is to come");
         if allows {
             stage.put_back("web", 8080);

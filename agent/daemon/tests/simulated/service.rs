@@ -43,16 +43,24 @@ fn what_it_took_out_for_a_deployment_that_failed_stays_out_where_the_agent_may_n
     assert_eq!(back(true, vec![failed]), all_back);
 }
 
+/// Whether CodeDeploy puts the instance back so shortly before its end that nobody can take it out again.
+fn is_put_back_at_the_end(action: Action, notice: Duration, at: Duration) -> bool {
+    let what = What::Notice { instance: 1, action, notice, withdrawn_after: None };
+    let deploys = Turn { at: Duration::from_secs(2), what: What::Deploy { fails_at: None } };
+    why(&deployed_by_the_service(vec![deploys, Turn { at, what }]), "out of every balancer")
+        .contains("CodeDeploy put instance 1 back")
+}
+
 #[test]
 fn what_it_puts_back_right_before_the_end_nobody_can_take_out_again() {
-    let notice = Duration::from_secs(100);
-    let put_back = (28..44).filter(|at| {
-        let action = Action::AutoScaling;
-        let what = What::Notice { instance: 1, action, notice, withdrawn_after: None };
-        let leaves = Turn { at: Duration::from_secs(*at), what };
-        let deploys = Turn { at: Duration::from_secs(2), what: What::Deploy { fails_at: None } };
-        why(&deployed_by_the_service(vec![deploys, leaves]), "out of every balancer")
-            .contains("CodeDeploy put instance 1 back")
-    });
-    assert!(put_back.count() > 0, "no notice came right before AllowTraffic");
+    let mut moments = (16..24).map(|halves| Duration::from_millis(500 * halves));
+    let put_back = moments.any(|at| is_put_back_at_the_end(Action::Terminate, Duration::from_secs(20), at));
+    assert!(put_back, "no notice came so that the end comes right after AllowTraffic");
+}
+
+#[test]
+fn a_group_that_waits_for_the_instance_does_not_end_it_right_after_allow_traffic() {
+    for at in (10..44).step_by(2).map(Duration::from_secs) {
+        assert!(!is_put_back_at_the_end(Action::AutoScaling, Duration::from_secs(100), at), "noticed at {at:?}");
+    }
 }
