@@ -44,6 +44,11 @@ build {
     destination = "/tmp/pitcrew.rpm"
   }
 
+  # Packer uploads the contents of a folder only into one that is there.
+  provisioner "shell" {
+    inline = ["mkdir -p /tmp/config.d"]
+  }
+
   provisioner "file" {
     source      = "${var.config_dir}/"
     destination = "/tmp/config.d"
