@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
-use toml::de::DeValue;
-
-use super::value::{Value, word};
+use super::value::words;
 
 /// `[agents]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,15 +26,4 @@ pub enum Restart {
     Never,
 }
 
-impl Value for Restart {
-    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        word(toml, &[("when-stuck", Self::WhenStuck), ("never", Self::Never)])
-    }
-
-    fn show(&self) -> Json {
-        match self {
-            Self::WhenStuck => json!("when-stuck"),
-            Self::Never => json!("never"),
-        }
-    }
-}
+words!(Restart { WhenStuck = "when-stuck", Never = "never" });

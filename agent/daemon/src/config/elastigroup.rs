@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
 use super::leave::Credential;
-use super::value::{Value, word};
+use super::value::{Value, word, words};
 
 /// Elastigroup's API.
 pub(super) const BASE_URL: &str = "https://api.spotinst.io";
@@ -94,23 +94,4 @@ impl Value for Process {
     }
 }
 
-impl Value for ReadyAfter {
-    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        let words = [
-            ("deployment", ReadyAfter::Deployment),
-            ("health", ReadyAfter::Health),
-            ("boot", ReadyAfter::Boot),
-            ("never", ReadyAfter::Never),
-        ];
-        word(toml, &words)
-    }
-
-    fn show(&self) -> Json {
-        match self {
-            ReadyAfter::Deployment => json!("deployment"),
-            ReadyAfter::Health => json!("health"),
-            ReadyAfter::Boot => json!("boot"),
-            ReadyAfter::Never => json!("never"),
-        }
-    }
-}
+words!(ReadyAfter { Deployment = "deployment", Health = "health", Boot = "boot", Never = "never" });

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use toml::de::{DeTable, DeValue};
 
 use super::template::Template;
-use super::value::{Value, expected, word};
+use super::value::{Value, expected, words};
 
 /// Where the operator's scripts lie when nobody says otherwise.
 pub const DRAIN_D: &str = "/etc/pitcrew/drain.d";
@@ -142,31 +142,9 @@ impl StopWord {
     }
 }
 
-impl Value for StopWord {
-    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        word(toml, &[("leave", StopWord::Leave), ("stay", StopWord::Stay)])
-    }
+words!(StopWord { Leave = "leave", Stay = "stay" });
 
-    fn show(&self) -> Json {
-        match self {
-            StopWord::Leave => json!("leave"),
-            StopWord::Stay => json!("stay"),
-        }
-    }
-}
-
-impl Value for RunScripts {
-    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        word(toml, &[("unit", RunScripts::Unit), ("direct", RunScripts::Direct)])
-    }
-
-    fn show(&self) -> Json {
-        match self {
-            RunScripts::Unit => json!("unit"),
-            RunScripts::Direct => json!("direct"),
-        }
-    }
-}
+words!(RunScripts { Unit = "unit", Direct = "direct" });
 
 impl Value for PathBuf {
     fn read(toml: &DeValue<'_>) -> Result<Self, String> {

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 use super::duration;
 use super::settings::Statuses;
-pub(super) use words::{OnWithdrawn, TrafficOwner, word};
+pub(super) use words::{OnWithdrawn, TrafficOwner, word, words};
 
 /// A type that a key can have.
 pub(super) trait Value: Sized {

@@ -8,6 +8,24 @@ use toml::de::DeValue;
 use super::{Value, expected};
 use crate::config::settings::{LogFormat, LogLevel};
 
+/// Reads and shows a type by the words for its values, all of them.
+macro_rules! words {
+    ($type:ident { $($value:ident = $word:literal),+ }) => {
+        impl $crate::config::value::Value for $type {
+            fn read(toml: &toml::de::DeValue<'_>) -> Result<Self, String> {
+                $crate::config::value::word(toml, &[$(($word, Self::$value)),+])
+            }
+
+            fn show(&self) -> serde_json::Value {
+                match self {
+                    $(Self::$value => $word.into(),)+
+                }
+            }
+        }
+    };
+}
+pub(in crate::config) use words;
+
 /// `traffic.owner`; `None` is `auto`.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::config) struct TrafficOwner(pub(in crate::config) Option<Owner>);
@@ -33,59 +51,13 @@ impl Value for TrafficOwner {
     }
 }
 
-impl Value for OnNotice {
-    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        word(toml, &[("finish", OnNotice::Finish), ("refuse", OnNotice::Refuse)])
-    }
+words!(OnNotice { Finish = "finish", Refuse = "refuse" });
 
-    fn show(&self) -> Json {
-        match self {
-            OnNotice::Finish => json!("finish"),
-            OnNotice::Refuse => json!("refuse"),
-        }
-    }
-}
+words!(OnDead { StayOut = "stay-out", Replace = "replace" });
 
-impl Value for OnDead {
-    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        word(toml, &[("stay-out", OnDead::StayOut), ("replace", OnDead::Replace)])
-    }
+words!(BeforeStop { Drain = "drain", Answer = "answer" });
 
-    fn show(&self) -> Json {
-        match self {
-            OnDead::StayOut => json!("stay-out"),
-            OnDead::Replace => json!("replace"),
-        }
-    }
-}
-
-impl Value for BeforeStop {
-    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        word(toml, &[("drain", BeforeStop::Drain), ("answer", BeforeStop::Answer)])
-    }
-
-    fn show(&self) -> Json {
-        match self {
-            BeforeStop::Drain => json!("drain"),
-            BeforeStop::Answer => json!("answer"),
-        }
-    }
-}
-
-impl Value for OnAdvice {
-    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        let words = [("ignore", OnAdvice::Ignore), ("mark", OnAdvice::Mark), ("drain", OnAdvice::Drain)];
-        word(toml, &words)
-    }
-
-    fn show(&self) -> Json {
-        match self {
-            OnAdvice::Ignore => json!("ignore"),
-            OnAdvice::Mark => json!("mark"),
-            OnAdvice::Drain => json!("drain"),
-        }
-    }
-}
+words!(OnAdvice { Ignore = "ignore", Mark = "mark", Drain = "drain" });
 
 /// `leave.on_withdrawn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,57 +72,11 @@ impl OnWithdrawn {
     }
 }
 
-impl Value for OnWithdrawn {
-    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        word(toml, &[("stay", OnWithdrawn::Stay), ("return", OnWithdrawn::Return)])
-    }
+words!(OnWithdrawn { Stay = "stay", Return = "return" });
 
-    fn show(&self) -> Json {
-        match self {
-            OnWithdrawn::Stay => json!("stay"),
-            OnWithdrawn::Return => json!("return"),
-        }
-    }
-}
+words!(LogFormat { Auto = "auto", Text = "text", Json = "json" });
 
-impl Value for LogFormat {
-    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        word(toml, &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)])
-    }
-
-    fn show(&self) -> Json {
-        match self {
-            LogFormat::Auto => json!("auto"),
-            LogFormat::Text => json!("text"),
-            LogFormat::Json => json!("json"),
-        }
-    }
-}
-
-impl Value for LogLevel {
-    fn read(toml: &DeValue<'_>) -> Result<Self, String> {
-        word(
-            toml,
-            &[
-                ("error", LogLevel::Error),
-                ("warn", LogLevel::Warn),
-                ("info", LogLevel::Info),
-                ("debug", LogLevel::Debug),
-                ("trace", LogLevel::Trace),
-            ],
-        )
-    }
-
-    fn show(&self) -> Json {
-        match self {
-            LogLevel::Error => json!("error"),
-            LogLevel::Warn => json!("warn"),
-            LogLevel::Info => json!("info"),
-            LogLevel::Debug => json!("debug"),
-            LogLevel::Trace => json!("trace"),
-        }
-    }
-}
+words!(LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" });
 
 /// One of a few words.
 pub(in crate::config) fn word<T: Copy>(toml: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, String> {
