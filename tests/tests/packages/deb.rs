@@ -7,11 +7,9 @@ use pitcrew_tests::needs;
 
 use super::built::{self, CONTAINER};
 use super::instance::{IN, Instance, OUT, SOON};
+use super::life::{self, CONFIGURATION, LEDGER, UNITS};
 
-const UNITS: [&str; 4] = ["pitcrew.service", "pitcrew-drain.path", "pitcrew-restart.path", "pitcrew-shutdown.service"];
-const CONFIGURATION: &str = "etc/pitcrew/config.d/50-test.toml";
 const IMPATIENT: &str = "etc/pitcrew/config.d/60-impatient.toml";
-const LEDGER: &str = "var/lib/pitcrew/ledger.json";
 const INSTALL: [&str; 3] = ["dpkg", "--install", "/root/pitcrew.deb"];
 const UPGRADE: [&str; 3] = ["dpkg", "--install", "/root/newer.deb"];
 
@@ -35,17 +33,17 @@ fn package_lives_through_everything_and_leaves_nothing() {
     fresh_and_unconfigured_it_is_healthy_and_does_no_harm(&instance);
     systemd_finds_nothing_wrong_with_what_is_installed(&instance);
     reload_configures_it(&instance);
-    first_deployment_leaves_and_returns(&instance);
+    life::first_deployment_leaves_and_returns(&instance);
     journal_has_the_fields_of_its_events(&instance);
-    upgrade_during_a_deployment_keeps_the_lease_and_moves_nothing(&instance);
+    life::upgrade_during_a_deployment_keeps_the_lease_and_moves_nothing(&instance, &UPGRADE);
     deployment_that_goes_on_keeps_traffic_out_however_often_is_asked(&instance);
     deployment_that_codedeploy_does_not_know_is_given_up(&instance);
     refused_configuration_changes_nothing(&instance);
     refused_upgrade_changes_nothing(&instance);
     older_version_that_cannot_read_the_ledger_is_refused(&instance);
-    stop_leaves_traffic_and_start_returns(&instance);
+    life::stop_leaves_traffic_and_start_returns(&instance);
     for verb in ["reboot", "poweroff"] {
-        end_leaves_traffic_before_anything_stops(&mut instance, verb);
+        life::end_leaves_traffic_before_anything_stops(&mut instance, verb);
     }
     stuck_agent_of_aws_is_restarted_by_root(&instance);
     removal_leaves_traffic_and_configuration_as_they_are(&instance);
@@ -92,13 +90,6 @@ fn reload_configures_it(instance: &Instance) {
     assert_eq!(instance.moves(), [""; 0]);
 }
 
-fn first_deployment_leaves_and_returns(instance: &Instance) {
-    instance.hook("BeforeInstall", "d-FIRST0001");
-    assert_eq!(instance.moves(), [OUT]);
-    instance.hook("ValidateService", "d-FIRST0001");
-    assert_eq!(instance.moves(), [IN]);
-}
-
 fn journal_has_the_fields_of_its_events(instance: &Instance) {
     let journal = instance.machine.run(&["journalctl", "--unit=pitcrew", "--output=json", "--no-pager"]);
     let entries: Vec<serde_json::Value> = journal
@@ -113,23 +104,6 @@ fn journal_has_the_fields_of_its_events(instance: &Instance) {
         entries.iter().find(of_deployment).unwrap_or_else(|| panic!("no event names the deployment: {journal}"));
     assert!(entry["MESSAGE"].is_string() && entry["PRIORITY"].is_string(), "{entry}");
     assert_eq!(entry["_SYSTEMD_UNIT"], "pitcrew.service");
-}
-
-/// Another agent, the same open deployment, and no traffic meanwhile.
-fn upgrade_during_a_deployment_keeps_the_lease_and_moves_nothing(instance: &Instance) {
-    let machine = &instance.machine;
-    instance.hook("BeforeInstall", "d-SECOND002");
-    let before = instance.agent();
-    machine.run(&UPGRADE);
-    instance.until_another_agent_runs(&before);
-    let open = instance.status()["deployments"].to_string();
-    assert!(open.contains("d-SECOND002"), "the lease is lost: {open}");
-    assert_eq!(instance.moves(), [OUT]);
-    instance.hook("ValidateService", "d-SECOND002");
-    assert_eq!(instance.moves(), [IN]);
-    for unit in UNITS {
-        assert!(machine.is_active(unit), "{unit}");
-    }
 }
 
 /// Through another start of the agent, too.
@@ -200,28 +174,6 @@ fn older_version_that_cannot_read_the_ledger_is_refused(instance: &Instance) {
     fs::write(&ledger, text).unwrap();
     assert!(machine.run(&["dpkg", "--list", "pitcrew"]).contains("9.0.0"));
     assert_eq!(instance.moves(), [""; 0]);
-}
-
-fn stop_leaves_traffic_and_start_returns(instance: &Instance) {
-    instance.machine.run(&["systemctl", "stop", "pitcrew"]);
-    assert_eq!(instance.moves(), [OUT]);
-    instance.machine.run(&["systemctl", "start", "pitcrew"]);
-    instance.until_it_is_back();
-}
-
-/// Before the application and the CodeDeploy agent stop, that is.
-fn end_leaves_traffic_before_anything_stops(instance: &mut Instance, verb: &str) {
-    instance.machine.ends_by(verb);
-    // What the units said last may still be on its way.
-    for stop in ["codedeploy-agent stops", "shop stops"] {
-        instance.machine.until(stop, SOON, || instance.world.heard.has(stop));
-    }
-    let mut moves = instance.moves();
-    assert_eq!(moves.remove(0), OUT, "{verb}");
-    moves.sort();
-    assert_eq!(moves, ["codedeploy-agent stops", "shop stops"], "{verb}");
-    instance.boots();
-    instance.until_it_is_back();
 }
 
 fn stuck_agent_of_aws_is_restarted_by_root(instance: &Instance) {

@@ -8,6 +8,7 @@ mod contents;
 mod deb;
 mod files;
 mod instance;
+mod life;
 mod listener;
 mod rpm;
 mod snippets;
