@@ -173,13 +173,16 @@ struct Jitter(u64);
 impl Jitter {
     /// Between half of `wait` and all of it.
     fn spread(&mut self, wait: Duration) -> Duration {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
         let half = millis(wait) / 2;
-        Duration::from_millis(half + z % (half + 1))
+        Duration::from_millis(half + self.next() % (half + 1))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = self.0;
+        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
     }
 }
 
@@ -260,6 +263,21 @@ mod tests {
             let inside = waits.iter().filter(|wait| (from..from + 7_500).contains(*wait)).count();
             assert!((180..=320).contains(&inside), "{inside} of 1000 between {from} and {} ms", from + 7_500);
         }
+    }
+
+    #[test]
+    fn jitter_is_splitmix64() {
+        let mut jitter = Jitter(1_234_567);
+        let published = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        assert_eq!([(); 3].map(|()| jitter.next()), published);
+    }
+
+    #[test]
+    fn the_shortest_waits_are_spread_too_and_none_stays_none() {
+        let mut jitter = Jitter(1);
+        let waits: std::collections::BTreeSet<_> = (0..100).map(|_| millis(jitter.spread(Duration::from_millis(2)))).collect();
+        assert_eq!(waits.into_iter().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(jitter.spread(Duration::ZERO), Duration::ZERO);
     }
 
     #[test]

@@ -298,10 +298,9 @@ impl Core {
 
     /// A refused change was none: what it would have taken out was not, and is not ours to put back.
     fn unmake(&mut self, group: &TargetGroupArn, before: Option<Option<TakenOut>>) {
-        let put_back = self.memory.taken_out.get(group).map_or(0, |taken| taken.put_back);
         match before {
             Some(Some(before)) => {
-                self.memory.taken_out.insert(group.clone(), TakenOut { put_back, ..before });
+                self.memory.taken_out.insert(group.clone(), before);
             }
             Some(None) => {
                 self.memory.taken_out.remove(group);

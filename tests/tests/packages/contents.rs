@@ -13,7 +13,7 @@ use pitcrew_tests::needs::{self, Program};
 const LINTIAN: &[Program] = &[Program { name: "lintian", package: "lintian" }];
 const RPMLINT: &[Program] =
     &[Program { name: "rpmlint", package: "rpmlint" }, Program { name: "rpm2cpio", package: "rpm2cpio" }];
-const SYMBOLS: &[Program] = &[Program { name: "readelf", package: "binutils" }];
+const READELF: &[Program] = &[Program { name: "readelf", package: "binutils" }];
 const EMULATOR: &[Program] = &[Program { name: "qemu-aarch64-static", package: "qemu-user-static" }];
 
 const ENDINGS: [&str; 4] = ["amd64.deb", "arm64.deb", "x86_64.rpm", "aarch64.rpm"];
@@ -49,33 +49,21 @@ fn agents_and_packages_are_small() {
 #[test]
 #[ignore = "needs the packages: packaging/build"]
 fn agents_bind_imports_at_once_and_execute_no_stack() {
-    for ending in ["amd64.deb", "arm64.deb"] {
-        let package = built::package(ending);
-        if !needs::are_there("reading headers", &[SYMBOLS]) {
-            return;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let agent = built::unpacked(&package, folder.path());
-        let headers = run("readelf", &["--wide", "--segments", "--dynamic", agent.to_str().unwrap()]);
+    of_both_agents(|ending, read| {
+        let headers = read(&["--segments", "--dynamic"]);
         assert!(headers.contains("GNU_RELRO") && headers.contains("BIND_NOW"), "{ending}: {headers}");
         let stack = headers.lines().find(|line| line.contains("GNU_STACK")).unwrap_or_default();
         assert!(stack.contains(" RW ") && !stack.contains("RWE"), "{ending}: {headers}");
         let mixed = headers.lines().find(|line| line.contains(" LOAD ") && line.contains(" RWE "));
         assert_eq!(mixed, None, "{ending}");
-    }
+    });
 }
 
 #[test]
 #[ignore = "needs the packages: packaging/build"]
 fn agents_ask_for_nothing_newer_than_amazon_linux_2_has() {
-    for ending in ["amd64.deb", "arm64.deb"] {
-        let package = built::package(ending);
-        if !needs::are_there("reading symbols", &[SYMBOLS]) {
-            return;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let agent = built::unpacked(&package, folder.path());
-        let symbols = run("readelf", &["--wide", "--version-info", agent.to_str().unwrap()]);
+    of_both_agents(|ending, read| {
+        let symbols = read(&["--version-info"]);
         let versions = symbols.split("GLIBC_").skip(1).filter_map(|rest| {
             let number: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
             let (major, minor) = number.split_once('.')?;
@@ -83,12 +71,25 @@ fn agents_ask_for_nothing_newer_than_amazon_linux_2_has() {
         });
         let newest: (u32, u32) = versions.max().unwrap();
         assert!(newest <= (2, 26), "{ending}: {newest:?}");
-        let needed = run("readelf", &["--wide", "--dynamic", agent.to_str().unwrap()]);
+        let needed = read(&["--dynamic"]);
         let libraries: Vec<_> = needed.lines().filter(|line| line.contains("(NEEDED)")).collect();
         assert!(!libraries.iter().any(|line| line.contains("libgcc_s")), "{ending}: {libraries:?}");
-        let sections = run("readelf", &["--wide", "--sections", agent.to_str().unwrap()]);
+        let sections = read(&["--sections"]);
         assert!(sections.contains(".dep-v0"), "{ending}: no data of cargo-auditable");
         assert!(!sections.contains(".symtab"), "{ending}: not stripped");
+    });
+}
+
+/// What `readelf` says of the agent for each architecture, whose package ends so; unpacked once for all questions.
+fn of_both_agents(judge: impl Fn(&str, &dyn Fn(&[&str]) -> String)) {
+    let packages = ["amd64.deb", "arm64.deb"].map(|ending| (ending, built::package(ending)));
+    if !needs::are_there("reading executables", &[READELF]) {
+        return;
+    }
+    for (ending, package) in packages {
+        let folder = tempfile::tempdir().unwrap();
+        let agent = built::unpacked(&package, folder.path());
+        judge(ending, &|what| run("readelf", &[&["--wide"][..], what, &[agent.to_str().unwrap()]].concat()));
     }
 }
 

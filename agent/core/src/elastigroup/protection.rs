@@ -125,10 +125,11 @@ impl Core {
     fn is_being_locked(&mut self, now: Instant) -> bool {
         let Some(sent) = self.asks.under_way_since(&Ask::Elastigroup(Topic::Lock)) else { return false };
         let late = sent.after(LOCKED_WITHIN);
-        if now < late {
+        let may_come = now < late;
+        if may_come {
             self.asks.wake_no_later_than(late);
         }
-        now < late
+        may_come
     }
 
     /// When the last of the open deployments is over at the latest, by what is known of it now.

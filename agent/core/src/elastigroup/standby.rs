@@ -138,7 +138,7 @@ impl Core {
             // What a lost call for it may yet bring about is left once more.
             self.memory.elastigroup.standby = self.memory.elastigroup.standby.and_then(|standby| {
                 let settles_at = standby.settles_at().filter(|at| sent < *at)?;
-                Some(Standby { sure: false, settles_at: Some(settles_at), ..standby })
+                Some(Standby { since: standby.since, sure: false, settles_at: Some(settles_at) })
             });
             self.watched.left_standby = Some(now);
         }

@@ -250,7 +250,7 @@ fn what_machines_and_people_read_has_one_word_each() {
 
 #[test]
 fn a_group_that_others_took_this_instance_out_of_is_not_said_to_be_left_empty_by_this_agent() {
-    let mut stage = Stage::new().group("web", &[8080]).peers(0, 0).running();
+    let mut stage = Stage::new().group("web", &[8080]).peers(0, 0).group("admin", &[9000]).running();
     stage.drain_away("web", 8080);
     let answer = stage.run("d-1", E::BeforeInstall);
     assert_done(&answer);

@@ -11,6 +11,14 @@ use pitcrew_core::wire::{Action, Event, FailureKind, Owner, Verdict};
 
 use crate::stage::{Api, Stage, assert_done, assert_says, secs};
 
+/// CodeDeploy is about to take this instance out for a deployment of its own; `delay`: of deregistration.
+fn about_to_be_blocked(delay: Duration) -> Stage {
+    let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
+    let mut stage = Stage::with(settings).group("web", &[8080]).delay(delay).running();
+    assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+    stage
+}
+
 fn settings() -> Settings {
     Settings { owner: Some(Owner::Pitcrew), ..Settings::default() }
 }
@@ -55,9 +63,7 @@ fn a_group_that_waits_for_the_instance_waits_while_codedeploy_may_put_it_back() 
     let released =
         |stage: &Stage| stage.actions.iter().filter(|(_, action)| matches!(action, Action::Release { .. })).count();
     for allows in [true, false] {
-        let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
-        let mut stage = Stage::with(settings).group("web", &[8080]).delay(secs(10)).running();
-        assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+        let mut stage = about_to_be_blocked(secs(10));
         stage.take_away("web", 8080);
         assert_done(&stage.run("d-1", E::AfterInstall));
         stage.notice(NoticeKind::AutoScaling, Some(secs(74)));
@@ -82,9 +88,7 @@ fn a_group_that_waits_for_the_instance_waits_while_codedeploy_may_put_it_back() 
 
 #[test]
 fn a_group_that_is_deleted_while_codedeploy_has_blocked_it_is_forgotten() {
-    let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
-    let mut stage = Stage::with(settings).group("web", &[8080]).running();
-    assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+    let mut stage = about_to_be_blocked(secs(300));
     stage.take_away("web", 8080);
     stage.fail(Api::Observe, 1000, FailureKind::NotFound);
     stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
@@ -94,9 +98,7 @@ fn a_group_that_is_deleted_while_codedeploy_has_blocked_it_is_forgotten() {
 
 #[test]
 fn a_leaving_instance_that_codedeploy_took_out_and_puts_back_is_taken_out_at_once() {
-    let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
-    let mut stage = Stage::with(settings).group("web", &[8080]).delay(secs(20)).running();
-    assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+    let mut stage = about_to_be_blocked(secs(20));
     stage.drain_away("web", 8080);
     stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
     stage.pass(secs(30));
@@ -110,11 +112,20 @@ fn a_leaving_instance_that_codedeploy_took_out_and_puts_back_is_taken_out_at_onc
 }
 
 #[test]
+fn a_leaving_instance_that_is_put_back_right_after_it_left_is_taken_out_again_within_a_second_or_two() {
+    let mut stage = about_to_be_blocked(secs(20));
+    stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));
+    stage.pass(Duration::from_millis(500));
+    assert!(stage.ports_in("web").is_empty());
+    stage.put_back("web", 8080);
+    stage.pass(Duration::from_millis(1_700));
+    assert!(stage.ports_in("web").is_empty());
+}
+
+#[test]
 fn a_leaving_instance_is_taken_out_again_though_looking_for_its_groups_fails_when_codedeploy_has_put_it_back() {
     for kind in [FailureKind::Denied, FailureKind::Unavailable] {
-        let settings = Settings { owner: Some(Owner::CodeDeploy), ..Settings::default() };
-        let mut stage = Stage::with(settings).group("web", &[8080]).delay(secs(2)).running();
-        assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+        let mut stage = about_to_be_blocked(secs(2));
         stage.take_away("web", 8080);
         assert_done(&stage.run("d-1", E::AfterBlockTraffic));
         stage.notice(NoticeKind::SpotTerminate, Some(secs(120)));

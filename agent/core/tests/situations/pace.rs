@@ -138,3 +138,32 @@ fn what_this_agent_moves_itself_makes_it_suspect_nobody() {
     taken.pass(secs(120));
     assert!(looks(&taken) - before >= 5, "{} looks after others took it out", looks(&taken) - before);
 }
+
+#[test]
+fn what_codedeploy_moves_makes_the_agent_suspect_nobody() {
+    let mut stage = in_elastigroup(Owner::CodeDeploy);
+    stage.pass(secs(600));
+    assert_done(&stage.run("d-1", E::BeforeBlockTraffic));
+    let before = count(&stage, |order| *order == Order::Look);
+    stage.take_away("web", 8080);
+    assert_done(&stage.run("d-1", E::AfterBlockTraffic));
+    stage.pass(secs(60));
+    let looks = count(&stage, |order| *order == Order::Look) - before;
+    assert!(looks <= 1, "{looks} looks in a minute");
+}
+
+#[test]
+fn who_takes_an_instance_out_that_is_held_out_anyway_is_not_suspected_afterwards() {
+    let mut stage = in_elastigroup(Owner::Pitcrew);
+    stage.fail(Api::Deregister, u32::MAX, FailureKind::Denied);
+    stage.pass(secs(600));
+    stage.out(None);
+    stage.pass(secs(70));
+    stage.take_away("web", 8080);
+    stage.pass(secs(70));
+    stage.back_in();
+    let before = count(&stage, |order| *order == Order::Look);
+    stage.pass(secs(90));
+    let looks = count(&stage, |order| *order == Order::Look) - before;
+    assert!(looks <= 1, "{looks} looks in a minute and a half");
+}
