@@ -275,7 +275,8 @@ mod tests {
     #[test]
     fn the_shortest_waits_are_spread_too_and_none_stays_none() {
         let mut jitter = Jitter(1);
-        let waits: std::collections::BTreeSet<_> = (0..100).map(|_| millis(jitter.spread(Duration::from_millis(2)))).collect();
+        let waits: std::collections::BTreeSet<_> =
+            (0..100).map(|_| millis(jitter.spread(Duration::from_millis(2)))).collect();
         assert_eq!(waits.into_iter().collect::<Vec<_>>(), [1, 2]);
         assert_eq!(jitter.spread(Duration::ZERO), Duration::ZERO);
     }
