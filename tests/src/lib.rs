@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
 pub mod aws;
+pub mod cgroup;
 pub mod command;
 pub mod machine;
 pub mod namespace;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::cgroup::Cgroup;
 use crate::command::{output, run, text};
 use crate::namespace::Namespace;
 
@@ -16,6 +17,7 @@ use crate::namespace::Namespace;
 pub struct Machine {
     /// Its network.
     pub namespace: Namespace,
+    cgroup: Cgroup,
     folder: tempfile::TempDir,
     booted: Option<Child>,
 }
@@ -35,6 +37,9 @@ const MASKED: [&str; 12] = [
     "systemd-resolved.service",
     "systemd-timesyncd.service",
 ];
+
+/// The journal outlives the boot that it tells of.
+const JOURNAL: &[u8] = b"[Journal]\nStorage=persistent\n";
 
 /// cloud-init as on EC2, with nothing to do but to run user data. In a container it finds no hardware that says
 /// EC2, hence the one data source and `strict_id`.
@@ -56,6 +61,7 @@ impl Machine {
     pub fn new(name: &str) -> Self {
         let machine = Self {
             namespace: Namespace::new(&format!("pitcrew-{name}")),
+            cgroup: Cgroup::new(&format!("pitcrew-{name}")),
             folder: tempfile::tempdir().unwrap(),
             booted: None,
         };
@@ -64,6 +70,7 @@ impl Machine {
             machine.write(empty, b"");
         }
         machine.write("etc/nsswitch.conf", b"passwd: files\ngroup: files\nshadow: files\nhosts: files\n");
+        machine.write("etc/systemd/journald.conf.d/test.conf", JOURNAL);
         // Of an image that a container was made of: it forbids packages to start services.
         let _ = fs::remove_file(machine.path("usr/sbin/policy-rc.d"));
         for unit in MASKED {
@@ -139,7 +146,9 @@ impl Machine {
     /// Starts systemd as the machine's first process.
     pub fn start(&mut self) {
         let console = fs::File::create(self.folder.path().join("console")).unwrap();
-        let child = Command::new("systemd-nspawn")
+        let child = self
+            .cgroup
+            .command("systemd-nspawn")
             .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
             .args(["--boot", "--quiet", "--register=no", "--keep-unit", "--console=pipe"])
             .arg(format!("--directory={}", self.root().display()))
@@ -205,13 +214,14 @@ impl Machine {
     pub fn story(&self) -> String {
         let console = fs::read_to_string(self.folder.path().join("console")).unwrap_or_default();
         let mut story = format!("--- console\n{console}");
-        for command in ["systemctl --no-pager --failed", "journalctl --no-pager -n 80"] {
-            let said = match self.leader() {
-                Some(_) => self.said(&command.split(' ').collect::<Vec<_>>()),
-                None => "not running".to_owned(),
-            };
-            story.push_str(&format!("\n--- {command}\n{said}"));
-        }
+        story.push_str("\n--- journal\n");
+        story.push_str(&match self.leader() {
+            Some(_) => self.said(&["journalctl", "--no-pager", "-n", "120"]),
+            None => {
+                let journal = format!("--directory={}", self.path("var/log/journal").display());
+                text(&output("journalctl", &["--no-pager", "-n", "120", &journal]))
+            }
+        });
         for log in [
             "var/log/cloud-init-output.log",
             "var/lib/pitcrew-bootstrap/journal",

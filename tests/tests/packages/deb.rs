@@ -45,6 +45,7 @@ fn package_lives_through_everything_and_leaves_nothing() {
     for verb in ["reboot", "poweroff"] {
         life::end_leaves_traffic_before_anything_stops(&mut instance, verb);
     }
+    life::end_during_user_data_leaves_traffic_before_anything_stops(&mut instance);
     stuck_agent_of_aws_is_restarted_by_root(&instance);
     removal_leaves_traffic_and_configuration_as_they_are(&instance);
     installed_again_it_goes_on_where_it_was(&instance);

@@ -42,13 +42,24 @@ impl Instance {
         }
     }
 
-    /// Boots the machine, which the agent takes for another boot than the last one.
+    /// Boots the machine, and waits until all is up.
     pub(crate) fn boots(&mut self) {
+        self.is_another_boot();
+        self.machine.boot();
+    }
+
+    /// Begins to boot the machine.
+    pub(crate) fn starts(&mut self) {
+        self.is_another_boot();
+        self.machine.start();
+    }
+
+    /// The agent takes the next boot for another one than the last.
+    fn is_another_boot(&mut self) {
         self.boots += 1;
         self.machine.write(BOOT_ID, format!("boot-{}\n", self.boots).as_bytes());
         let command = format!("[Service]\nExecStart=\nExecStart=/usr/bin/pitcrew run --boot-id /{BOOT_ID}\n");
         self.machine.write(&format!("{DROP_INS}/boot.conf"), command.as_bytes());
-        self.machine.boot();
     }
 
     /// Takes away what no package has brought.

@@ -41,17 +41,40 @@ pub(crate) fn stop_leaves_traffic_and_start_returns(instance: &Instance) {
     instance.until_it_is_back();
 }
 
-/// Before the application and the CodeDeploy agent stop, that is.
+/// Before the application and the CodeDeploy agent stop, that is; the next boot brings it back.
 pub(crate) fn end_leaves_traffic_before_anything_stops(instance: &mut Instance, verb: &str) {
+    leaves_traffic_before_anything_stops(instance, verb);
+    instance.boots();
+    for unit in UNITS {
+        assert!(instance.machine.is_active(unit), "{unit}\n{}", instance.machine.story());
+    }
+    instance.until_it_is_back();
+}
+
+/// User data that runs on keeps the boot from ending, and systemd from saying that the system stops.
+pub(crate) fn end_during_user_data_leaves_traffic_before_anything_stops(instance: &mut Instance) {
+    let user_data = "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nExecStart=/bin/sleep infinity\n\
+                     [Install]\nWantedBy=multi-user.target\n";
+    instance.machine.write("etc/systemd/system/user-data.service", user_data.as_bytes());
+    instance.machine.run(&["systemctl", "enable", "user-data"]);
+    leaves_traffic_before_anything_stops(instance, "reboot");
+    instance.starts();
+    instance.until_it_is_back();
+    let machine = &instance.machine;
+    machine.until("all but user data is up", SOON, || machine.is_active("pitcrew-shutdown.service"));
+    assert_eq!(machine.said(&["systemctl", "is-system-running"]).trim(), "starting");
+    machine.run(&["systemctl", "disable", "user-data"]);
+    end_leaves_traffic_before_anything_stops(instance, "poweroff");
+}
+
+fn leaves_traffic_before_anything_stops(instance: &mut Instance, verb: &str) {
     instance.machine.ends_by(verb);
     // What the units said last may still be on its way.
     for stop in ["codedeploy-agent stops", "shop stops"] {
         instance.machine.until(stop, SOON, || instance.world.heard.has(stop));
     }
     let mut moves = instance.moves();
-    assert_eq!(moves.remove(0), OUT, "{verb}");
+    assert_eq!(moves.remove(0), OUT, "{verb}\n{}", instance.machine.story());
     moves.sort();
     assert_eq!(moves, ["codedeploy-agent stops", "shop stops"], "{verb}");
-    instance.boots();
-    instance.until_it_is_back();
 }
